@@ -1,0 +1,282 @@
+/*
+ * Copyright (C) 2026 the ngx_http_apikey_module authors
+ *
+ * The shared-memory contract between the daemon (one writer) and the nginx
+ * workers (any number of readers): what lies where, who owns it, and in which
+ * order it is written and read.
+ *
+ * A table is a directory:
+ *
+ *   control             one page, never replaced while the daemon lives
+ *   keys.<generation>   header page, slots, record area
+ *   lock                held (flock) by the one daemon that may write
+ *
+ * Fields are owned by the writer; readers map everything read-only.  The
+ * files are in the machine's own byte order and hold no pointers.
+ *
+ * THE ORDER OF ONE DECISION (read.c), each step an acquire load:
+ *
+ *   R1  control.deadline
+ *   R2  slot.state, slot.record, the record, slot.state again (equal or retry)
+ *   R3  generation.retired and control.generation
+ *   R4  the clock; the view is fresh only if now < deadline
+ *
+ * THE ORDER OF ONE CHANGE AND ONE RENEWAL (write.c), each step a release
+ * store:
+ *
+ *   W1  record bytes, slot.record, slot.state: in every live generation
+ *   W2  when a generation replaces another: control.generation, then retired
+ *       in the old one
+ *   W3  only then may the daemon acknowledge, and publish control.deadline
+ *
+ * R1 before R2 pairs with W1 before W3: who sees a deadline sees every change
+ * that it vouches for.  R1 before R3 pairs with W2 before W3: who looked into
+ * an old generation under a new deadline sees that it is retired.  R4 last: a
+ * reader that was stopped anywhere in between finds the lease run out.
+ */
+
+#ifndef APIKEY_TABLE_H
+#define APIKEY_TABLE_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define APIKEY_TABLE_LAYOUT       1
+
+#define APIKEY_CONTROL_MAGIC      0x314c54434b495041ULL /* "APIKCTL1" */
+#define APIKEY_GENERATION_MAGIC   0x314e45474b495041ULL /* "APIKGEN1" */
+#define APIKEY_ENDIAN_TAG         0x0102030405060708ULL
+
+#define APIKEY_CONTROL_NAME       "control"
+#define APIKEY_LOCK_NAME          "lock"
+#define APIKEY_GENERATION_NAME    "keys." /* and the generation, decimal */
+
+#define APIKEY_CONTROL_SIZE       4096 /* bytes */
+#define APIKEY_GENERATION_HEAD    4096 /* bytes; slots begin here */
+#define APIKEY_SLOT_SIZE          64   /* bytes, one cache line */
+#define APIKEY_SLOTS_MAX          (1ULL << 32)
+
+/* A reader looks at no more slots than this for one digest, then "cannot
+   know"; the writer grows the table rather than place a key further away. */
+#define APIKEY_PROBES_MAX         1024
+
+/* A reader that meets a changing slot this often in a row: "cannot know". */
+#define APIKEY_RETRIES_MAX        16
+
+#define APIKEY_TABLE_DIGEST_LEN   32
+#define APIKEY_TABLE_PEPPERS      2
+#define APIKEY_EPOCH_LEN          16 /* bytes; 32 hex digits in the store */
+
+/* Bytes of texts in a record; the store enforces the same. */
+#define APIKEY_RECORD_ID_MAX      24
+#define APIKEY_RECORD_MEMBER_MAX  64
+#define APIKEY_RECORD_TENANT_MAX  64
+#define APIKEY_RECORD_NAME_MAX    128
+#define APIKEY_RECORD_SCOPES_MAX  (16 * 64 + 15)
+
+
+/*
+ * Status codes differ from each other and from zero in 8 bits, so that no
+ * flipped bits short of a catastrophe turn one into another.  Zero, and
+ * anything that is no code, denies.
+ */
+typedef enum {
+    APIKEY_EMPTY = 0x0000,
+    APIKEY_ENABLED = 0x00ff,
+    APIKEY_DISABLED = 0x0f0f,
+    APIKEY_REVOKED = 0x3333
+} apikey_status_t;
+
+
+/*
+ * A sealed word: 48 bits of value and 16 bits of check, so that a reader
+ * tells a damaged word from a value.  No single or double flipped bit passes
+ * (t/unit/table_seal.c tries them all).
+ */
+#define APIKEY_SEAL_BITS 48
+#define APIKEY_SEAL_MASK ((1ULL << APIKEY_SEAL_BITS) - 1)
+
+/* value must be <= APIKEY_SEAL_MASK */
+static inline uint64_t
+apikey_seal(uint64_t value)
+{
+    uint64_t check = (value + 1) * 0x9e3779b97f4a7c15ULL;
+
+    check ^= check >> 32;
+    check *= 0xd6e8feb86659fd93ULL;
+
+    return value | (check & ~APIKEY_SEAL_MASK);
+}
+
+/* Returns 1 and the value, or 0 if the word is damaged. */
+static inline int
+apikey_unseal(uint64_t word, uint64_t *value)
+{
+    *value = word & APIKEY_SEAL_MASK;
+
+    return apikey_seal(*value) == word;
+}
+
+
+/*
+ * The check over headers and records: each step is a bijection of the state
+ * for a given word and of the word for a given state, so damage confined to
+ * one aligned 8-byte word is always seen.  len must be a multiple of 8.
+ */
+static inline uint64_t
+apikey_check(const void *data, size_t len)
+{
+    const unsigned char *p = data;
+    uint64_t             h = 0x6a09e667f3bcc908ULL ^ len;
+    uint64_t             w;
+
+    for ( ; len; len -= sizeof(w), p += sizeof(w)) {
+        __builtin_memcpy(&w, p, sizeof(w));
+        h = (h ^ w) * 0x9e3779b97f4a7c15ULL;
+        h ^= h >> 29;
+    }
+
+    return h;
+}
+
+
+/* What the daemon tells about itself: index into control.figure. */
+typedef enum {
+    APIKEY_FIGURE_PID = 0,    /* 0 after a clean stop */
+    APIKEY_FIGURE_STARTED,    /* seconds since 1970 */
+    APIKEY_FIGURE_STATE,      /* apikey_sync_state_t, store-sync/sync.h */
+    APIKEY_FIGURE_VERSION,    /* applied */
+    APIKEY_FIGURE_LEASE,      /* milliseconds */
+    APIKEY_FIGURE_RENEWED,    /* CLOCK_BOOTTIME, microseconds; 0 never */
+    APIKEY_FIGURE_APPLIED,    /* changes applied since the start */
+    APIKEY_FIGURE_CATCHUPS,   /* log reads because of a gap */
+    APIKEY_FIGURE_SNAPSHOTS,  /* full resyncs */
+    APIKEY_FIGURE_GROWTHS,    /* generations built to make room */
+    APIKEY_FIGURE_RECONNECTS, /* connections lost */
+    APIKEY_FIGURE_CONFLICTS,  /* keys seen revoked that the store calls alive,
+                                 or does not know */
+    APIKEY_FIGURE_ERRORS,     /* changes that could not be applied */
+    APIKEY_FIGURE_COUNT       /* not a figure */
+} apikey_figure_t;
+
+
+typedef _Atomic uint64_t apikey_word_t;
+
+/* control */
+typedef struct {
+    /* written once, before the file gets its name */
+    uint64_t magic;
+    uint64_t endian;
+    uint32_t layout;
+    uint32_t size;
+    uint8_t  boot_id[16]; /* of the kernel: deadlines of another boot are
+                             meaningless */
+    uint64_t check;       /* apikey_check() of all before it */
+    uint8_t  pad0[16];
+
+    /* read by every decision */
+    apikey_word_t deadline;   /* sealed; microseconds of CLOCK_BOOTTIME */
+    apikey_word_t generation; /* sealed; 0 while there is none */
+    apikey_word_t pepper[APIKEY_TABLE_PEPPERS]; /* fingerprints of the peppers
+                                                   that the store's keys use;
+                                                   0: none */
+    uint8_t       pad1[32];
+
+    /* raised after each change to any slot, and with each generation */
+    apikey_word_t changes;
+    uint8_t       pad2[56];
+
+    apikey_word_t figure[APIKEY_FIGURE_COUNT];
+} apikey_control_t;
+
+/* keys.<generation>, its first page */
+typedef struct {
+    /* written once, before the file gets its name */
+    uint64_t magic;
+    uint64_t endian;
+    uint32_t layout;
+    uint32_t slot_size;
+    uint64_t generation;
+    uint64_t slots;         /* count; not a power of two */
+    uint64_t records;       /* bytes; they begin right after the slots */
+    uint64_t size;          /* of the file; it never shrinks */
+    uint8_t  epoch[APIKEY_EPOCH_LEN]; /* of the store it was built from */
+    uint64_t check;         /* apikey_check() of all before it */
+    uint8_t  pad0[48];
+
+    apikey_word_t retired;  /* not zero: look into the current generation */
+    uint8_t       pad1[56];
+
+    /* the writer's books, for figures; readers decide nothing by them */
+    apikey_word_t records_used; /* bytes */
+    apikey_word_t enabled;      /* keys */
+    apikey_word_t disabled;
+    apikey_word_t revoked;
+} apikey_generation_t;
+
+/*
+ * A slot.  Empty while state is zero.  The digest is written before the first
+ * state and never again; then state and record are each replaced by one
+ * store, the record first: a reader that sees the same state before and after
+ * it read the record has a pair that was true at one moment.  There is no odd
+ * window: the writer may be killed between any two instructions.
+ */
+typedef struct {
+    apikey_word_t state;     /* version << 16 | status; version of the key's
+                                last change */
+    apikey_word_t digest[4];
+    apikey_word_t record;    /* sealed; offset in the record area / 8 */
+    apikey_word_t unused[2]; /* zero */
+} apikey_slot_t;
+
+#define apikey_state(version, status) ((uint64_t) (version) << 16 | (status))
+#define apikey_state_status(state)    ((state) & 0xffff)
+#define apikey_state_version(state)   ((state) >> 16)
+#define APIKEY_VERSION_MAX            ((1ULL << 48) - 1)
+
+/*
+ * A record: this head, then the texts in the order of their lengths, without
+ * separators, and zeros up to a multiple of 8.  Never changed once a slot
+ * refers to it; an edit appends another.
+ */
+typedef struct {
+    uint64_t check;      /* apikey_check() of all after it */
+    uint64_t digest;     /* the slot's digest[0]: binds the two */
+    uint64_t expires;    /* seconds since 1970; 0: never */
+    uint16_t size;       /* bytes, this head included; a multiple of 8 */
+    uint8_t  id_len;
+    uint8_t  member_len;
+    uint8_t  tenant_len;
+    uint8_t  name_len;
+    uint16_t scopes_len;
+} apikey_table_record_t;
+
+#define APIKEY_RECORD_SIZE_MAX                                                \
+    (sizeof(apikey_table_record_t) + APIKEY_RECORD_ID_MAX                     \
+     + APIKEY_RECORD_MEMBER_MAX + APIKEY_RECORD_TENANT_MAX                    \
+     + APIKEY_RECORD_NAME_MAX + APIKEY_RECORD_SCOPES_MAX + 7)
+
+_Static_assert(sizeof(apikey_word_t) == 8, "atomic words are plain words");
+_Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "atomic words need no lock");
+_Static_assert(offsetof(apikey_control_t, check) == 40, "layout");
+_Static_assert(offsetof(apikey_control_t, deadline) == 64, "layout");
+_Static_assert(offsetof(apikey_control_t, changes) == 128, "layout");
+_Static_assert(offsetof(apikey_control_t, figure) == 192, "layout");
+_Static_assert(sizeof(apikey_control_t) <= APIKEY_CONTROL_SIZE, "layout");
+_Static_assert(offsetof(apikey_generation_t, check) == 72, "layout");
+_Static_assert(offsetof(apikey_generation_t, retired) == 128, "layout");
+_Static_assert(offsetof(apikey_generation_t, records_used) == 192, "layout");
+_Static_assert(sizeof(apikey_generation_t) <= APIKEY_GENERATION_HEAD,
+               "layout");
+_Static_assert(sizeof(apikey_slot_t) == APIKEY_SLOT_SIZE, "layout");
+_Static_assert(sizeof(apikey_table_record_t) == 32, "layout");
+
+/* Where the search for a digest begins: digests are uniform, keyed hashes. */
+static inline uint64_t
+apikey_slot_home(uint64_t digest0, uint64_t slots)
+{
+    return (uint64_t) (((unsigned __int128) digest0 * slots) >> 64);
+}
+
+#endif /* APIKEY_TABLE_H */

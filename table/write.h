@@ -1,0 +1,146 @@
+/*
+ * Copyright (C) 2026 the ngx_http_apikey_module authors
+ *
+ * The writer of a table; linked into the daemon alone.  One thread.
+ *
+ * A writer has up to two generations: the current one, which readers use, and
+ * the next one, while it is being built.  Building is done in steps that are
+ * short enough to run between two messages from the store, and every change
+ * goes to both, so that no revoke waits for a snapshot or a growth:
+ *
+ *   apikey_writer_begin()     sizes the next generation
+ *   apikey_writer_prepare()   allocates its blocks         until DONE
+ *   apikey_writer_put()       changes and snapshot records, in any order
+ *   apikey_writer_carry()     what the old one must not lose, until DONE
+ *   apikey_writer_publish()   readers move over; the old one is retired
+ *
+ * Errors: functions that can fail return APIKEY_WRITE_ERROR and leave a
+ * sentence in apikey_writer_error().
+ */
+
+#ifndef APIKEY_TABLE_WRITE_H
+#define APIKEY_TABLE_WRITE_H
+
+#include "apikey_table.h"
+
+typedef struct apikey_writer_s apikey_writer_t;
+
+typedef enum {
+    APIKEY_WRITE_OK = 0, /* or: done */
+    APIKEY_WRITE_MORE,   /* call again: the step was not the last */
+    APIKEY_WRITE_FULL,   /* no room in the current generation: grow */
+    APIKEY_WRITE_ERROR
+} apikey_write_t;
+
+/* A key as it is after a change.  The writer copies what it keeps. */
+typedef struct {
+    uint8_t         digest[APIKEY_TABLE_DIGEST_LEN];
+    apikey_status_t status;
+    uint64_t        version; /* 1 to APIKEY_VERSION_MAX */
+    uint64_t        expires; /* seconds since 1970; 0: never */
+    const char     *id, *member, *tenant, *name, *scopes; /* terminated; within
+                                the limits of apikey_table.h */
+} apikey_put_t;
+
+/* What a next generation is built for; says what the old one is good for. */
+typedef enum {
+    APIKEY_BUILD_GROWTH,  /* same history: carry over every key */
+    APIKEY_BUILD_SNAPSHOT /* from the store: carry over revocations only; until
+                             it is published the old one only gets stricter,
+                             because its history may not be the store's */
+} apikey_build_t;
+
+
+/*
+ * Locks the directory, which must exist, belong to the caller or root and be
+ * writable by nobody else; adopts what an earlier daemon left (its revoked
+ * keys, its generation number, its control page, if they are of this layout
+ * and boot) and touches no file that is not a table's.  Files get the group
+ * of the directory and mode 0640.
+ *
+ * Returns NULL with a sentence in error: another daemon holds the lock (it
+ * is named), foreign files, permissions, no space.
+ */
+apikey_writer_t *apikey_writer_open(const char *path, char *error,
+                                    size_t error_size);
+
+/*
+ * Gives the lock back.  The table stays as it is: readers go on until the
+ * lease ends, and the next daemon adopts it.
+ */
+void apikey_writer_close(apikey_writer_t *writer);
+
+/* The last error of this writer, a sentence.  Owned by the writer. */
+const char *apikey_writer_error(const apikey_writer_t *writer);
+
+/*
+ * 1 if the control page was made by this open: readers of one that was lost
+ * may live on until its lease ends, so the daemon must not acknowledge
+ * anything before (store.md, apikey_renew, `previous`).
+ */
+int apikey_writer_fresh(const apikey_writer_t *writer);
+
+/* The page, for figures.  Owned by the writer. */
+apikey_control_t *apikey_writer_control(apikey_writer_t *writer);
+
+/*
+ * Starts the next generation: room for `keys` keys with `bytes` bytes of
+ * records, and for half as many again.  If keys is 0: room for what the
+ * current one holds.  Drops a next generation that was not published.
+ */
+apikey_write_t apikey_writer_begin(apikey_writer_t *writer,
+                                   apikey_build_t build,
+                                   const uint8_t epoch[APIKEY_EPOCH_LEN],
+                                   uint64_t keys, uint64_t bytes);
+
+/* Allocates blocks, a few megabytes a call.  MORE until all are there. */
+apikey_write_t apikey_writer_prepare(apikey_writer_t *writer);
+
+/*
+ * Applies a key's state to the current generation and to the next one.  In
+ * each, a version that is not above the key's is ignored, and a revoked key
+ * stays revoked: then *conflict, if not NULL, is set to 1.
+ *
+ * FULL: the current generation, or a growing next one, has no room; nothing
+ * is lost if the caller grows (or begins a larger snapshot) and puts it again
+ * before it acknowledges.
+ */
+apikey_write_t apikey_writer_put(apikey_writer_t *writer,
+                                 const apikey_put_t *put, int *conflict);
+
+/*
+ * Carries over to the next generation: at a growth every key, after a
+ * snapshot every revocation.  At most `slots` slots a call; MORE until all
+ * are seen.  Adds to *conflicts the keys that the old one knows as revoked
+ * and that the snapshot has not, or has alive; they are revoked in the next
+ * one.
+ */
+apikey_write_t apikey_writer_carry(apikey_writer_t *writer, uint64_t slots,
+                                   uint64_t *conflicts);
+
+/* Makes the next generation the current one; retires and unlinks the old. */
+apikey_write_t apikey_writer_publish(apikey_writer_t *writer);
+
+/* Drops the next generation. */
+void apikey_writer_abort(apikey_writer_t *writer);
+
+/* 1 while a next generation is being built. */
+int apikey_writer_building(const apikey_writer_t *writer);
+
+/* 1 if the current generation was published by this writer. */
+int apikey_writer_ready(const apikey_writer_t *writer);
+
+/* 1 if the current generation should be grown soon, before it is full. */
+int apikey_writer_crowded(const apikey_writer_t *writer);
+
+/*
+ * Publishes the lease: no reader allows anything at or after `deadline`,
+ * microseconds of CLOCK_BOOTTIME.  0 ends it now.
+ */
+void apikey_writer_renew(apikey_writer_t *writer, uint64_t deadline);
+
+/* Tells readers which peppers the store's keys use; 0 for none. */
+void apikey_writer_peppers(apikey_writer_t *writer,
+                           const uint64_t pepper[APIKEY_TABLE_PEPPERS]);
+
+#endif /* APIKEY_TABLE_WRITE_H */
