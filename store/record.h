@@ -82,16 +82,13 @@ int apikey_entry_decode(apikey_store_entry_t *entry, uint64_t version,
                         const char *json, size_t len,
                         char error[static APIKEY_RECORD_ERROR_LEN]);
 
-/* Splits a message of the channel: "<version> <chain> <entry>".  0 or -1. */
+/*
+ * Splits a message of the channel, "<version> <previous> <chain> <entry>".
+ * previous is the chain before this entry: the epoch for the first.  0 or -1.
+ */
 int apikey_event_split(const char *message, size_t len, uint64_t *version,
+                       char previous[static APIKEY_CHAIN_LEN + 1],
                        char chain[static APIKEY_CHAIN_LEN + 1],
                        const char **json, size_t *json_len);
-
-/*
- * The chain of the entry that follows `previous` (the epoch for the first):
- * 40 hex digits and a terminator.
- */
-void apikey_chain_next(char chain[static APIKEY_CHAIN_LEN + 1],
-                       const char *previous, const char *json, size_t len);
 
 #endif /* APIKEY_STORE_RECORD_H */
