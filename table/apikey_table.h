@@ -64,6 +64,10 @@
 /* A reader that meets a changing slot this often in a row: "cannot know". */
 #define APIKEY_RETRIES_MAX        16
 
+/* No lease is longer (docs/store.md, apikey_init); a deadline further away is
+   damage.  Microseconds. */
+#define APIKEY_LEASE_MAX          3600000000LL
+
 #define APIKEY_TABLE_DIGEST_LEN   32
 #define APIKEY_TABLE_PEPPERS      2
 #define APIKEY_EPOCH_LEN          16 /* bytes; 32 hex digits in the store */
@@ -192,7 +196,7 @@ typedef struct {
 
 /* keys.<generation>, its first page */
 typedef struct {
-    /* written once, before the file gets its name */
+    /* written once, before control names the generation */
     uint64_t magic;
     uint64_t endian;
     uint32_t layout;

@@ -13,29 +13,14 @@
 #define APIKEY_TABLE_READ_H
 
 #include "apikey_table.h"
+#include "valid.h"
 
 #define APIKEY_TABLE_PATH_MAX 1024 /* bytes, of the directory */
 
-typedef enum {
-    APIKEY_TABLE_OK = 0,
-    APIKEY_TABLE_ABSENT,     /* no directory, no control, no generation yet */
-    APIKEY_TABLE_DENIED,     /* permission denied */
-    APIKEY_TABLE_FOREIGN,    /* not ours, or another layout or byte order */
-    APIKEY_TABLE_UNSAFE,     /* anybody may write it */
-    APIKEY_TABLE_DAMAGED,    /* truncated, or a check does not fit */
-    APIKEY_TABLE_OTHER_BOOT, /* left by an earlier boot of this machine */
-    APIKEY_TABLE_SYSTEM,     /* any other system error */
-    APIKEY_TABLE_BUSY        /* a slot kept changing, or was too far away */
-} apikey_table_error_t;
-
-/* A sentence for the operator.  Static. */
-const char *apikey_table_strerror(apikey_table_error_t error);
-
-
 /* A handle.  The caller owns its memory and looks at `error` alone. */
 typedef struct {
-    apikey_table_error_t       error; /* why the last look-up was UNAVAILABLE,
-                                         or APIKEY_TABLE_OK */
+    apikey_table_error_t       error; /* why a look-up was UNAVAILABLE last;
+                                         OK again once it is attached */
 
     const apikey_control_t    *control;
     const apikey_generation_t *generation;
@@ -47,7 +32,9 @@ typedef struct {
     size_t                     generation_size;
     uint64_t                   control_dev;
     uint64_t                   control_ino;
-    uint64_t                   tried; /* microseconds; last slow attempt */
+    uint64_t                   tried; /* microseconds; the last attempt to
+                                         attach that failed, or the last look
+                                         whether control was replaced */
     char                       path[APIKEY_TABLE_PATH_MAX];
 } apikey_table_t;
 

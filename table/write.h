@@ -85,8 +85,10 @@ apikey_control_t *apikey_writer_control(apikey_writer_t *writer);
 
 /*
  * Starts the next generation: room for `keys` keys with `bytes` bytes of
- * records, and for half as many again.  If keys is 0: room for what the
- * current one holds.  Drops a next generation that was not published.
+ * records, and for a quarter as many again; the record area also grows by
+ * itself until it is published.  If bytes is 0: as many a key as the current
+ * generation has, or an estimate.  If keys is 0: room for what the current one
+ * holds.  Drops a next generation that was not published.
  */
 apikey_write_t apikey_writer_begin(apikey_writer_t *writer,
                                    apikey_build_t build,
@@ -136,8 +138,12 @@ int apikey_writer_crowded(const apikey_writer_t *writer);
 /*
  * Publishes the lease: no reader allows anything at or after `deadline`,
  * microseconds of CLOCK_BOOTTIME.  0 ends it now.
+ *
+ * ERROR if the control page is no longer the one that the directory shows
+ * (removed or replaced by somebody): then the lease of the lost page is ended
+ * and nothing may be acknowledged; close this writer and open another.
  */
-void apikey_writer_renew(apikey_writer_t *writer, uint64_t deadline);
+apikey_write_t apikey_writer_renew(apikey_writer_t *writer, uint64_t deadline);
 
 /* Tells readers which peppers the store's keys use; 0 for none. */
 void apikey_writer_peppers(apikey_writer_t *writer,
