@@ -41,43 +41,44 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
-#define APIKEY_TABLE_LAYOUT       1
+#define APIKEY_TABLE_LAYOUT 1
 
-#define APIKEY_CONTROL_MAGIC      0x314c54434b495041ULL /* "APIKCTL1" */
-#define APIKEY_GENERATION_MAGIC   0x314e45474b495041ULL /* "APIKGEN1" */
-#define APIKEY_ENDIAN_TAG         0x0102030405060708ULL
+#define APIKEY_CONTROL_MAGIC    0x314c54434b495041ULL /* "APIKCTL1" */
+#define APIKEY_GENERATION_MAGIC 0x314e45474b495041ULL /* "APIKGEN1" */
+#define APIKEY_ENDIAN_TAG       0x0102030405060708ULL
 
-#define APIKEY_CONTROL_NAME       "control"
-#define APIKEY_LOCK_NAME          "lock"
-#define APIKEY_GENERATION_NAME    "keys." /* and the generation, decimal */
+#define APIKEY_CONTROL_NAME    "control"
+#define APIKEY_LOCK_NAME       "lock"
+#define APIKEY_GENERATION_NAME "keys." /* and the generation, decimal */
 
-#define APIKEY_CONTROL_SIZE       4096 /* bytes */
-#define APIKEY_GENERATION_HEAD    4096 /* bytes; slots begin here */
-#define APIKEY_SLOT_SIZE          64   /* bytes, one cache line */
-#define APIKEY_SLOTS_MAX          (1ULL << 32)
+#define APIKEY_CONTROL_SIZE    4096 /* bytes */
+#define APIKEY_GENERATION_HEAD 4096 /* bytes; slots begin here */
+#define APIKEY_SLOT_SIZE       64   /* bytes, one cache line */
+#define APIKEY_SLOTS_MAX       (1ULL << 32)
 
 /* A reader looks at no more slots than this for one digest, then "cannot
    know"; the writer grows the table rather than place a key further away. */
-#define APIKEY_PROBES_MAX         1024
+#define APIKEY_PROBES_MAX 1024
 
 /* A reader that meets a changing slot this often in a row: "cannot know". */
-#define APIKEY_RETRIES_MAX        16
+#define APIKEY_RETRIES_MAX 16
 
 /* No lease is longer (docs/store.md, apikey_init); a deadline further away is
    damage.  Microseconds. */
-#define APIKEY_LEASE_MAX          3600000000LL
+#define APIKEY_LEASE_MAX 3600000000LL
 
-#define APIKEY_TABLE_DIGEST_LEN   32
-#define APIKEY_TABLE_PEPPERS      2
-#define APIKEY_EPOCH_LEN          16 /* bytes; 32 hex digits in the store */
+#define APIKEY_TABLE_DIGEST_LEN 32
+#define APIKEY_TABLE_PEPPERS    2
+#define APIKEY_EPOCH_LEN        16 /* bytes; 32 hex digits in the store */
 
 /* Bytes of texts in a record; the store enforces the same. */
-#define APIKEY_RECORD_ID_MAX      24
-#define APIKEY_RECORD_MEMBER_MAX  64
-#define APIKEY_RECORD_TENANT_MAX  64
-#define APIKEY_RECORD_NAME_MAX    128
-#define APIKEY_RECORD_SCOPES_MAX  (16 * 64 + 15)
+#define APIKEY_RECORD_ID_MAX     24
+#define APIKEY_RECORD_MEMBER_MAX 64
+#define APIKEY_RECORD_TENANT_MAX 64
+#define APIKEY_RECORD_NAME_MAX   128
+#define APIKEY_RECORD_SCOPES_MAX (16 * 64 + 15)
 
 
 /*
@@ -135,7 +136,7 @@ apikey_check(const void *data, size_t len)
     uint64_t             h = 0x6a09e667f3bcc908ULL ^ len;
     uint64_t             w;
 
-    for ( ; len; len -= sizeof(w), p += sizeof(w)) {
+    for (; len; len -= sizeof(w), p += sizeof(w)) {
         __builtin_memcpy(&w, p, sizeof(w));
         h = (h ^ w) * 0x9e3779b97f4a7c15ULL;
         h ^= h >> 29;
@@ -167,6 +168,18 @@ typedef enum {
 
 typedef _Atomic uint64_t apikey_word_t;
 
+/* CLOCK_BOOTTIME in microseconds; from the vDSO, no system call.  The clock of
+   every deadline: it runs on while the machine sleeps, and nobody sets it. */
+static inline uint64_t
+apikey_boottime(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_BOOTTIME, &ts);
+
+    return (uint64_t) ts.tv_sec * 1000000 + (uint64_t) ts.tv_nsec / 1000;
+}
+
 /* control */
 typedef struct {
     /* written once, before the file gets its name */
@@ -176,8 +189,9 @@ typedef struct {
     uint32_t size;
     uint8_t  boot_id[16]; /* of the kernel: deadlines of another boot are
                              meaningless */
+    uint64_t created;     /* microseconds of CLOCK_BOOTTIME */
     uint64_t check;       /* apikey_check() of all before it */
-    uint8_t  pad0[16];
+    uint8_t  pad0[8];
 
     /* read by every decision */
     apikey_word_t deadline;   /* sealed; microseconds of CLOCK_BOOTTIME */
@@ -202,14 +216,14 @@ typedef struct {
     uint32_t layout;
     uint32_t slot_size;
     uint64_t generation;
-    uint64_t slots;         /* count; not a power of two */
-    uint64_t records;       /* bytes; they begin right after the slots */
-    uint64_t size;          /* of the file; it never shrinks */
+    uint64_t slots;   /* count; not a power of two */
+    uint64_t records; /* bytes; they begin right after the slots */
+    uint64_t size;    /* of the file; it never shrinks */
     uint8_t  epoch[APIKEY_EPOCH_LEN]; /* of the store it was built from */
-    uint64_t check;         /* apikey_check() of all before it */
+    uint64_t check;                   /* apikey_check() of all before it */
     uint8_t  pad0[48];
 
-    apikey_word_t retired;  /* not zero: look into the current generation */
+    apikey_word_t retired; /* not zero: look into the current generation */
     uint8_t       pad1[56];
 
     /* the writer's books, for figures; readers decide nothing by them */
@@ -227,7 +241,7 @@ typedef struct {
  * window: the writer may be killed between any two instructions.
  */
 typedef struct {
-    apikey_word_t state;     /* version << 16 | status; version of the key's
+    apikey_word_t state; /* version << 16 | status; version of the key's
                                 last change */
     apikey_word_t digest[4];
     apikey_word_t record;    /* sealed; offset in the record area / 8 */
@@ -235,7 +249,7 @@ typedef struct {
 } apikey_slot_t;
 
 #define apikey_state(version, status) ((uint64_t) (version) << 16 | (status))
-#define apikey_state_status(state)    ((state) & 0xffff)
+#define apikey_state_status(state)    ((state) &0xffff)
 #define apikey_state_version(state)   ((state) >> 16)
 #define APIKEY_VERSION_MAX            ((1ULL << 48) - 1)
 
@@ -245,10 +259,10 @@ typedef struct {
  * refers to it; an edit appends another.
  */
 typedef struct {
-    uint64_t check;      /* apikey_check() of all after it */
-    uint64_t digest;     /* the slot's digest[0]: binds the two */
-    uint64_t expires;    /* seconds since 1970; 0: never */
-    uint16_t size;       /* bytes, this head included; a multiple of 8 */
+    uint64_t check;   /* apikey_check() of all after it */
+    uint64_t digest;  /* the slot's digest[0]: binds the two */
+    uint64_t expires; /* seconds since 1970; 0: never */
+    uint16_t size;    /* bytes, this head included; a multiple of 8 */
     uint8_t  id_len;
     uint8_t  member_len;
     uint8_t  tenant_len;
@@ -256,14 +270,14 @@ typedef struct {
     uint16_t scopes_len;
 } apikey_table_record_t;
 
-#define APIKEY_RECORD_SIZE_MAX                                                \
-    (sizeof(apikey_table_record_t) + APIKEY_RECORD_ID_MAX                     \
-     + APIKEY_RECORD_MEMBER_MAX + APIKEY_RECORD_TENANT_MAX                    \
+#define APIKEY_RECORD_SIZE_MAX                             \
+    (sizeof(apikey_table_record_t) + APIKEY_RECORD_ID_MAX  \
+     + APIKEY_RECORD_MEMBER_MAX + APIKEY_RECORD_TENANT_MAX \
      + APIKEY_RECORD_NAME_MAX + APIKEY_RECORD_SCOPES_MAX + 7)
 
 _Static_assert(sizeof(apikey_word_t) == 8, "atomic words are plain words");
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "atomic words need no lock");
-_Static_assert(offsetof(apikey_control_t, check) == 40, "layout");
+_Static_assert(offsetof(apikey_control_t, check) == 48, "layout");
 _Static_assert(offsetof(apikey_control_t, deadline) == 64, "layout");
 _Static_assert(offsetof(apikey_control_t, changes) == 128, "layout");
 _Static_assert(offsetof(apikey_control_t, figure) == 192, "layout");

@@ -11,22 +11,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #define ATTACH_INTERVAL   100000 /* microseconds between failing attempts */
 #define ATTACH_GENERATION 3      /* tries, while the daemon publishes others */
-
-
-uint64_t
-apikey_table_now(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_BOOTTIME, &ts);
-
-    return (uint64_t) ts.tv_sec * 1000000 + (uint64_t) ts.tv_nsec / 1000;
-}
 
 
 int
@@ -120,8 +108,8 @@ attach_control(apikey_table_t *table)
         return APIKEY_TABLE_SYSTEM;
     }
 
-    error = open_file(table, APIKEY_CONTROL_NAME, APIKEY_CONTROL_SIZE, &fd,
-                      &st);
+    error =
+        open_file(table, APIKEY_CONTROL_NAME, APIKEY_CONTROL_SIZE, &fd, &st);
     if (error != APIKEY_TABLE_OK) {
         return error;
     }
@@ -194,8 +182,8 @@ attach_generation(apikey_table_t *table, uint64_t word)
     table->generation_size = (size_t) st.st_size;
     table->generation_word = word;
     table->slots = head.slots;
-    table->slot = (const apikey_slot_t *) ((const char *) map
-                                           + APIKEY_GENERATION_HEAD);
+    table->slot =
+        (const apikey_slot_t *) ((const char *) map + APIKEY_GENERATION_HEAD);
     table->records = (const unsigned char *) (table->slot + head.slots);
     table->records_size = head.records;
 
@@ -251,11 +239,10 @@ failed:
 apikey_table_error_t
 apikey_table_reattach(apikey_table_t *table)
 {
-    uint64_t now = apikey_table_now();
+    uint64_t now = apikey_boottime();
 
     if (table->error != APIKEY_TABLE_OK
-        && now - table->tried < ATTACH_INTERVAL)
-    {
+        && now - table->tried < ATTACH_INTERVAL) {
         return table->error;
     }
 

@@ -9,9 +9,6 @@
 
 #include "read.h"
 
-/* CLOCK_BOOTTIME in microseconds; from the vDSO, no system call. */
-uint64_t apikey_table_now(void);
-
 /*
  * As apikey_table_attach(), but at most every 100 ms after a failure; until
  * then it fails with the same error again.

@@ -12,13 +12,13 @@
 #define LOOKUP_TRIES 3 /* generations that may pass by under one look-up */
 
 
-static apikey_lookup_t find(apikey_table_t *table,
-                            const uint64_t digest[static 4],
-                            const apikey_slot_t **slot, uint64_t *state);
-static apikey_lookup_t read_slot(apikey_table_t *table,
-                                 const apikey_slot_t *slot, uint64_t state,
-                                 uint64_t digest0, apikey_entry_t *entry,
-                                 apikey_alloc_pt alloc, void *ctx);
+static apikey_lookup_t
+find(apikey_table_t *table, const uint64_t digest[static 4],
+     const apikey_slot_t **slot, uint64_t *state);
+static apikey_lookup_t
+read_slot(apikey_table_t *table, const apikey_slot_t *slot, uint64_t state,
+          uint64_t digest0, apikey_entry_t *entry, apikey_alloc_pt alloc,
+          void *ctx);
 
 
 static uint64_t
@@ -87,7 +87,7 @@ look(apikey_table_t *table, const uint64_t digest[static 4],
      * with a clock past the deadline.
      */
 
-    entry->late = (int64_t) (apikey_table_now() - deadline);
+    entry->late = (int64_t) (apikey_boottime() - deadline);
 
     if (entry->late < -APIKEY_LEASE_MAX) {
         *result = fail(table, APIKEY_TABLE_DAMAGED);
@@ -99,7 +99,7 @@ look(apikey_table_t *table, const uint64_t digest[static 4],
 
 apikey_lookup_t
 apikey_table_lookup(apikey_table_t *table,
-                    const uint8_t digest[static APIKEY_TABLE_DIGEST_LEN],
+                    const uint8_t   digest[static APIKEY_TABLE_DIGEST_LEN],
                     apikey_entry_t *entry, apikey_alloc_pt alloc, void *ctx)
 {
     int             i;
@@ -109,7 +109,6 @@ apikey_table_lookup(apikey_table_t *table,
     memcpy(words, digest, sizeof(words));
 
     for (i = 0; i < LOOKUP_TRIES; i++) {
-
         if (table->generation == NULL
             && apikey_table_reattach(table) != APIKEY_TABLE_OK)
         {
@@ -119,7 +118,7 @@ apikey_table_lookup(apikey_table_t *table,
         if (!look(table, words, entry, alloc, ctx, &result)) {
             /* a publication, no failure: attach at once, whatever the time */
             if (apikey_table_attach(table) != APIKEY_TABLE_OK) {
-                table->tried = apikey_table_now();
+                table->tried = apikey_boottime();
                 return APIKEY_LOOKUP_UNAVAILABLE;
             }
 
@@ -130,7 +129,7 @@ apikey_table_lookup(apikey_table_t *table,
             return result;
         }
 
-        if (!apikey_table_replaced(table, apikey_table_now())) {
+        if (!apikey_table_replaced(table, apikey_boottime())) {
             return result;
         }
 
@@ -249,7 +248,7 @@ read_slot(apikey_table_t *table, const apikey_slot_t *slot, uint64_t state,
 
 void
 apikey_table_peppers(const apikey_table_t *table,
-                     uint64_t pepper[static APIKEY_TABLE_PEPPERS])
+                     uint64_t              pepper[static APIKEY_TABLE_PEPPERS])
 {
     int i;
 

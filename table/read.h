@@ -19,7 +19,7 @@
 
 /* A handle.  The caller owns its memory and looks at `error` alone. */
 typedef struct {
-    apikey_table_error_t       error; /* why a look-up was UNAVAILABLE last;
+    apikey_table_error_t error; /* why a look-up was UNAVAILABLE last;
                                          OK again once it is attached */
 
     const apikey_control_t    *control;
@@ -46,11 +46,11 @@ typedef enum {
 } apikey_lookup_t;
 
 typedef struct {
-    apikey_status_t              status; /* ENABLED, DISABLED or REVOKED */
+    apikey_status_t              status;  /* ENABLED, DISABLED or REVOKED */
     uint64_t                     version; /* of the key's last change */
-    int64_t                      late;   /* microseconds past the deadline:
+    int64_t                      late;    /* microseconds past the deadline:
                                             fresh only if negative */
-    const apikey_table_record_t *record; /* a checked copy, in memory that
+    const apikey_table_record_t *record;  /* a checked copy, in memory that
                                             alloc returned */
 } apikey_entry_t;
 
@@ -80,7 +80,7 @@ void apikey_table_detach(apikey_table_t *table);
  */
 apikey_lookup_t
 apikey_table_lookup(apikey_table_t *table,
-                    const uint8_t digest[static APIKEY_TABLE_DIGEST_LEN],
+                    const uint8_t   digest[static APIKEY_TABLE_DIGEST_LEN],
                     apikey_entry_t *entry, apikey_alloc_pt alloc, void *ctx);
 
 /*
@@ -101,7 +101,7 @@ typedef struct {
 } apikey_texts_t;
 
 /* record must come from apikey_table_lookup(). */
-void apikey_table_texts(const apikey_table_record_t *record,
-                        apikey_texts_t *texts);
+void
+apikey_table_texts(const apikey_table_record_t *record, apikey_texts_t *texts);
 
 #endif /* APIKEY_TABLE_READ_H */

@@ -134,7 +134,7 @@ apikey_valid_file(const struct stat *st, uint64_t size)
 
 apikey_table_error_t
 apikey_valid_control(const apikey_control_t *page,
-                     const uint8_t boot[static APIKEY_BOOT_ID_LEN])
+                     const uint8_t           boot[static APIKEY_BOOT_ID_LEN])
 {
     if (page->magic == 0) {
         return APIKEY_TABLE_DAMAGED;
@@ -148,9 +148,7 @@ apikey_valid_control(const apikey_control_t *page,
         return APIKEY_TABLE_FOREIGN;
     }
 
-    if (page->check
-        != apikey_check(page, offsetof(apikey_control_t, check)))
-    {
+    if (page->check != apikey_check(page, offsetof(apikey_control_t, check))) {
         return APIKEY_TABLE_DAMAGED;
     }
 
@@ -178,12 +176,10 @@ apikey_valid_generation(const apikey_generation_t *head, uint64_t generation,
         return APIKEY_TABLE_FOREIGN;
     }
 
-    if (head->check
-            != apikey_check(head, offsetof(apikey_generation_t, check))
+    if (head->check != apikey_check(head, offsetof(apikey_generation_t, check))
         || head->generation != generation || head->size > file_size
         || head->slots == 0 || head->slots > APIKEY_SLOTS_MAX
-        || head->records % 8 != 0
-        || head->size < APIKEY_GENERATION_HEAD
+        || head->records % 8 != 0 || head->size < APIKEY_GENERATION_HEAD
         || head->records > head->size
         || head->size - head->records
                != APIKEY_GENERATION_HEAD + head->slots * APIKEY_SLOT_SIZE)

@@ -41,15 +41,15 @@ apikey_table_error_t apikey_valid_file(const struct stat *st, uint64_t size);
 /* page points to at least APIKEY_CONTROL_SIZE bytes. */
 apikey_table_error_t
 apikey_valid_control(const apikey_control_t *page,
-                     const uint8_t boot[static APIKEY_BOOT_ID_LEN]);
+                     const uint8_t           boot[static APIKEY_BOOT_ID_LEN]);
 
 /*
  * head points to a header page, or to a copy of the part before its check and
  * the check; file_size is what fstat(2) says.
  */
-apikey_table_error_t apikey_valid_generation(const apikey_generation_t *head,
-                                             uint64_t generation,
-                                             uint64_t file_size);
+apikey_table_error_t
+apikey_valid_generation(const apikey_generation_t *head, uint64_t generation,
+                        uint64_t file_size);
 
 /*
  * record points to `size` bytes, copied or not, that are in bounds.  1 if its

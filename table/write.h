@@ -61,8 +61,8 @@ typedef enum {
  * Returns NULL with a sentence in error: another daemon holds the lock (it
  * is named), foreign files, permissions, no space.
  */
-apikey_writer_t *apikey_writer_open(const char *path, char *error,
-                                    size_t error_size);
+apikey_writer_t *
+apikey_writer_open(const char *path, char *error, size_t error_size);
 
 /*
  * Gives the lock back.  The table stays as it is: readers go on until the
@@ -74,26 +74,28 @@ void apikey_writer_close(apikey_writer_t *writer);
 const char *apikey_writer_error(const apikey_writer_t *writer);
 
 /*
- * 1 if the control page was made by this open: readers of one that was lost
- * may live on until its lease ends, so the daemon must not acknowledge
- * anything before (store.md, apikey_renew, `previous`).
+ * When the control page was made, microseconds of CLOCK_BOOTTIME.  Readers of
+ * one that was lost before may live on until its lease ends: the daemon must
+ * not acknowledge anything until a lease has passed since this moment, unless
+ * the store says that this edge had none (docs/store.md, apikey_renew,
+ * `previous`).
  */
-int apikey_writer_fresh(const apikey_writer_t *writer);
+uint64_t apikey_writer_created(const apikey_writer_t *writer);
 
 /* The page, for figures.  Owned by the writer. */
 apikey_control_t *apikey_writer_control(apikey_writer_t *writer);
 
 /*
  * Starts the next generation: room for `keys` keys with `bytes` bytes of
- * records, and for a quarter as many again; the record area also grows by
+ * records, and for a quarter as many again (half, in bytes); the record area also grows by
  * itself until it is published.  If bytes is 0: as many a key as the current
  * generation has, or an estimate.  If keys is 0: room for what the current one
  * holds.  Drops a next generation that was not published.
  */
-apikey_write_t apikey_writer_begin(apikey_writer_t *writer,
-                                   apikey_build_t build,
-                                   const uint8_t epoch[APIKEY_EPOCH_LEN],
-                                   uint64_t keys, uint64_t bytes);
+apikey_write_t
+apikey_writer_begin(apikey_writer_t *writer, apikey_build_t build,
+                    const uint8_t epoch[APIKEY_EPOCH_LEN], uint64_t keys,
+                    uint64_t bytes);
 
 /* Allocates blocks, a few megabytes a call.  MORE until all are there. */
 apikey_write_t apikey_writer_prepare(apikey_writer_t *writer);
@@ -107,7 +109,7 @@ apikey_write_t apikey_writer_prepare(apikey_writer_t *writer);
  * is lost if the caller grows (or begins a larger snapshot) and puts it again
  * before it acknowledges.
  */
-apikey_write_t apikey_writer_put(apikey_writer_t *writer,
+apikey_write_t apikey_writer_put(apikey_writer_t    *writer,
                                  const apikey_put_t *put, int *conflict);
 
 /*
@@ -147,6 +149,6 @@ apikey_write_t apikey_writer_renew(apikey_writer_t *writer, uint64_t deadline);
 
 /* Tells readers which peppers the store's keys use; 0 for none. */
 void apikey_writer_peppers(apikey_writer_t *writer,
-                           const uint64_t pepper[APIKEY_TABLE_PEPPERS]);
+                           const uint64_t   pepper[APIKEY_TABLE_PEPPERS]);
 
 #endif /* APIKEY_TABLE_WRITE_H */

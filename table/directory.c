@@ -1,0 +1,498 @@
+/*
+ * Copyright (C) 2026 the ngx_http_apikey_module authors
+ *
+ * The table's directory as its writer holds it.
+ */
+
+#include "directory.h"
+#include "valid.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CONTROL_NEW APIKEY_CONTROL_NAME ".new"
+
+
+/* The generation that a file's name stands for, or 0. */
+static uint64_t
+generation_of(const char *name)
+{
+    char    *end;
+    uint64_t number;
+    size_t   prefix = strlen(APIKEY_GENERATION_NAME);
+
+    if (strncmp(name, APIKEY_GENERATION_NAME, prefix) != 0
+        || name[prefix] < '1' || name[prefix] > '9')
+    {
+        return 0;
+    }
+
+    errno = 0;
+    number = strtoull(name + prefix, &end, 10);
+
+    return errno || *end || number > APIKEY_SEAL_MASK ? 0 : number;
+}
+
+
+static int
+is_ours(const char *name)
+{
+    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0
+           || strcmp(name, APIKEY_CONTROL_NAME) == 0
+           || strcmp(name, CONTROL_NEW) == 0
+           || strcmp(name, APIKEY_LOCK_NAME) == 0 || generation_of(name) != 0;
+}
+
+
+/*
+ * Calls seen(directory, name, data) for each file until it returns not 0, and
+ * returns that; -1 with errno set if the directory can't be read.
+ */
+static int
+each_file(const apikey_directory_t *directory,
+          int (*seen)(const apikey_directory_t *directory, const char *name,
+                      void *data),
+          void *data)
+{
+    int            fd, rc = 0;
+    DIR           *dir;
+    struct dirent *entry;
+
+    fd = openat(directory->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd == -1) {
+        return -1;
+    }
+
+    dir = fdopendir(fd);
+    if (dir == NULL) {
+        close(fd);
+        return -1;
+    }
+
+    while (rc == 0 && (entry = readdir(dir)) != NULL) {
+        rc = seen(directory, entry->d_name, data);
+    }
+
+    closedir(dir);
+
+    return rc;
+}
+
+
+static int
+seen_foreign(const apikey_directory_t *directory, const char *name, void *data)
+{
+    (void) directory;
+
+    if (is_ours(name)) {
+        return 0;
+    }
+
+    snprintf(data, NAME_MAX + 1, "%s", name);
+
+    return 1;
+}
+
+
+static int
+seen_highest(const apikey_directory_t *directory, const char *name, void *data)
+{
+    uint64_t number = generation_of(name), *highest = data;
+
+    (void) directory;
+
+    if (number > *highest) {
+        *highest = number;
+    }
+
+    return 0;
+}
+
+
+static int
+seen_sweep(const apikey_directory_t *directory, const char *name, void *data)
+{
+    uint64_t number = generation_of(name), *keep = data;
+
+    if (number != 0 && number != *keep) {
+        unlinkat(directory->fd, name, 0);
+    }
+
+    return 0;
+}
+
+
+uint64_t
+apikey_directory_highest(const apikey_directory_t *directory)
+{
+    uint64_t highest = 0;
+
+    each_file(directory, seen_highest, &highest);
+
+    return highest;
+}
+
+
+void
+apikey_directory_sweep(const apikey_directory_t *directory, uint64_t keep)
+{
+    each_file(directory, seen_sweep, &keep);
+}
+
+
+/* Ours alone to write, and nobody else's files in it. */
+static int
+check(const apikey_directory_t *directory, const struct stat *st, char *error,
+      size_t error_size)
+{
+    char name[NAME_MAX + 1];
+
+    if (st->st_uid != geteuid() && st->st_uid != 0) {
+        snprintf(error, error_size,
+                 "%s: it belongs to uid %lu; give it to the user that runs "
+                 "apikey-sync",
+                 directory->path, (unsigned long) st->st_uid);
+        return -1;
+    }
+
+    if (st->st_mode & (S_IWGRP | S_IWOTH)) {
+        snprintf(error, error_size,
+                 "%s: its group or others may write it (mode %04o); make it "
+                 "0750",
+                 directory->path, (unsigned) (st->st_mode & 07777));
+        return -1;
+    }
+
+    switch (each_file(directory, seen_foreign, name)) {
+    case 0:
+        return 0;
+
+    case -1:
+        snprintf(error, error_size, "%s: cannot read it: %s", directory->path,
+                 strerror(errno));
+        return -1;
+
+    default:
+        snprintf(error, error_size,
+                 "%s: it holds \"%s\", which is no file of a table; give the "
+                 "table a directory of its own",
+                 directory->path, name);
+        return -1;
+    }
+}
+
+
+/* Takes the lock for as long as the process lives, and leaves its pid. */
+static int
+lock(apikey_directory_t *directory, char *error, size_t error_size)
+{
+    int     n;
+    char    pid[32];
+    ssize_t len;
+
+    directory->lock = openat(directory->fd, APIKEY_LOCK_NAME,
+                             O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+    if (directory->lock == -1) {
+        snprintf(error, error_size, "%s/" APIKEY_LOCK_NAME ": %s",
+                 directory->path, strerror(errno));
+        return -1;
+    }
+
+    if (flock(directory->lock, LOCK_EX | LOCK_NB) == -1) {
+        len = pread(directory->lock, pid, sizeof(pid) - 1, 0);
+        pid[len > 0 ? len : 0] = '\0';
+        pid[strcspn(pid, "\n")] = '\0';
+
+        snprintf(error, error_size,
+                 "%s: another apikey-sync (pid %s) writes this table",
+                 directory->path, pid[0] ? pid : "unknown");
+        close(directory->lock);
+        return -1;
+    }
+
+    n = snprintf(pid, sizeof(pid), "%ld\n", (long) getpid());
+
+    if (ftruncate(directory->lock, 0) == -1
+        || pwrite(directory->lock, pid, (size_t) n, 0) != n)
+    {
+        snprintf(error, error_size, "%s/" APIKEY_LOCK_NAME ": %s",
+                 directory->path, strerror(errno));
+        close(directory->lock);
+        return -1;
+    }
+
+    return 0;
+}
+
+
+int
+apikey_directory_open(apikey_directory_t *directory, const char *path,
+                      char *error, size_t error_size)
+{
+    struct stat st;
+
+    memset(directory, 0, sizeof(apikey_directory_t));
+
+    if (strlen(path) + 32 > sizeof(directory->path)) {
+        snprintf(error, error_size, "the table's path is too long");
+        return -1;
+    }
+
+    strcpy(directory->path, path);
+
+    directory->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (directory->fd == -1) {
+        snprintf(error, error_size,
+                 "%s: %s; create it for the user that runs "
+                 "apikey-sync, mode 0750, with the group "
+                 "of the nginx workers",
+                 path, strerror(errno));
+        return -1;
+    }
+
+    if (fstat(directory->fd, &st) == -1) {
+        snprintf(error, error_size, "%s: %s", path, strerror(errno));
+        close(directory->fd);
+        return -1;
+    }
+
+    directory->gid = st.st_gid;
+
+    if (check(directory, &st, error, error_size) == -1
+        || lock(directory, error, error_size) == -1)
+    {
+        close(directory->fd);
+        return -1;
+    }
+
+    return 0;
+}
+
+
+void
+apikey_directory_close(apikey_directory_t *directory)
+{
+    close(directory->lock);
+    close(directory->fd);
+}
+
+
+static apikey_control_t *
+map_control(apikey_directory_t *directory, int fd)
+{
+    void       *page;
+    struct stat st;
+
+    if (fstat(fd, &st) == -1) {
+        return NULL;
+    }
+
+    directory->control_dev = st.st_dev;
+    directory->control_ino = st.st_ino;
+
+    page = mmap(NULL, APIKEY_CONTROL_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
+                fd, 0);
+
+    return page == MAP_FAILED ? NULL : page;
+}
+
+
+/* Sets *adopted to the page that is there, or NULL if it must be replaced. */
+static int
+adopt_control(apikey_directory_t *directory,
+              const uint8_t       boot[static APIKEY_BOOT_ID_LEN],
+              apikey_control_t **adopted, char *error, size_t error_size)
+{
+    int                  fd;
+    struct stat          st;
+    apikey_table_error_t valid;
+
+    *adopted = NULL;
+
+    fd = openat(directory->fd, APIKEY_CONTROL_NAME,
+                O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd == -1) {
+        if (errno == ENOENT) {
+            return 0;
+        }
+
+        snprintf(error, error_size, "%s/" APIKEY_CONTROL_NAME ": %s",
+                 directory->path, strerror(errno));
+        return -1;
+    }
+
+    valid = fstat(fd, &st) == -1 ? APIKEY_TABLE_SYSTEM
+                                 : apikey_valid_file(&st, APIKEY_CONTROL_SIZE);
+
+    if (valid == APIKEY_TABLE_OK) {
+        *adopted = map_control(directory, fd);
+        valid = *adopted ? apikey_valid_control(*adopted, boot)
+                         : APIKEY_TABLE_SYSTEM;
+    }
+
+    close(fd);
+
+    if (valid == APIKEY_TABLE_OK) {
+        return 0;
+    }
+
+    /* a page of ours that is of no use gives way to a new one; what was never
+       ours does not */
+    if (valid == APIKEY_TABLE_SYSTEM
+        || (valid == APIKEY_TABLE_FOREIGN
+            && (*adopted == NULL
+                || (*adopted)->magic != APIKEY_CONTROL_MAGIC)))
+    {
+        snprintf(error, error_size,
+                 "%s/" APIKEY_CONTROL_NAME ": not the control page of a "
+                 "table; remove it, or give the table another directory",
+                 directory->path);
+        apikey_directory_unmap(*adopted);
+        return -1;
+    }
+
+    apikey_directory_unmap(*adopted);
+    *adopted = NULL;
+
+    return 0;
+}
+
+
+static void
+fill_control(apikey_control_t *control,
+             const uint8_t     boot[static APIKEY_BOOT_ID_LEN])
+{
+    control->magic = APIKEY_CONTROL_MAGIC;
+    control->endian = APIKEY_ENDIAN_TAG;
+    control->layout = APIKEY_TABLE_LAYOUT;
+    control->size = APIKEY_CONTROL_SIZE;
+    memcpy(control->boot_id, boot, APIKEY_BOOT_ID_LEN);
+    control->created = apikey_boottime();
+    control->check = apikey_check(control, offsetof(apikey_control_t, check));
+
+    atomic_store_explicit(&control->deadline, apikey_seal(0),
+                          memory_order_relaxed);
+    atomic_store_explicit(&control->generation, apikey_seal(0),
+                          memory_order_relaxed);
+}
+
+
+static apikey_control_t *
+create_control(apikey_directory_t *directory,
+               const uint8_t boot[static APIKEY_BOOT_ID_LEN], char *error,
+               size_t error_size)
+{
+    int               fd, err;
+    struct stat       st;
+    apikey_control_t *control = NULL;
+
+    unlinkat(directory->fd, CONTROL_NEW, 0);
+
+    fd = openat(directory->fd, CONTROL_NEW,
+                O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd == -1) {
+        goto failed;
+    }
+
+    err = posix_fallocate(fd, 0, APIKEY_CONTROL_SIZE);
+    if (err != 0) {
+        errno = err;
+        goto failed;
+    }
+
+    if (fstat(fd, &st) == -1
+        || (st.st_gid != directory->gid
+            && fchown(fd, (uid_t) -1, directory->gid) == -1)
+        || fchmod(fd, 0640) == -1)
+    {
+        goto failed;
+    }
+
+    control = map_control(directory, fd);
+    if (control == NULL) {
+        goto failed;
+    }
+
+    fill_control(control, boot);
+
+    if (renameat(directory->fd, CONTROL_NEW, directory->fd,
+                 APIKEY_CONTROL_NAME)
+        == -1)
+    {
+        goto failed;
+    }
+
+    close(fd);
+
+    return control;
+
+failed:
+
+    snprintf(error, error_size,
+             "%s/" APIKEY_CONTROL_NAME ": cannot create it: %s",
+             directory->path, strerror(errno));
+
+    apikey_directory_unmap(control);
+
+    if (fd != -1) {
+        close(fd);
+        unlinkat(directory->fd, CONTROL_NEW, 0);
+    }
+
+    return NULL;
+}
+
+
+apikey_control_t *
+apikey_directory_control(apikey_directory_t *directory, char *error,
+                         size_t error_size)
+{
+    uint8_t           boot[APIKEY_BOOT_ID_LEN];
+    apikey_control_t *control;
+
+    if (apikey_boot_id(boot) == -1) {
+        snprintf(error, error_size, "cannot read the kernel's boot id: %s",
+                 strerror(errno));
+        return NULL;
+    }
+
+    if (adopt_control(directory, boot, &control, error, error_size) == -1) {
+        return NULL;
+    }
+
+    if (control == NULL) {
+        control = create_control(directory, boot, error, error_size);
+    }
+
+    return control;
+}
+
+
+void
+apikey_directory_unmap(apikey_control_t *control)
+{
+    if (control) {
+        munmap(control, APIKEY_CONTROL_SIZE);
+    }
+}
+
+
+int
+apikey_directory_shows(const apikey_directory_t *directory)
+{
+    char        path[sizeof(directory->path) + 32];
+    struct stat st;
+
+    snprintf(path, sizeof(path), "%s/" APIKEY_CONTROL_NAME, directory->path);
+
+    return stat(path, &st) == 0 && st.st_dev == directory->control_dev
+           && st.st_ino == directory->control_ino;
+}

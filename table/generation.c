@@ -1,0 +1,668 @@
+/*
+ * Copyright (C) 2026 the ngx_http_apikey_module authors
+ *
+ * One generation as its writer holds it.  W1 is a step of apikey_table.h.
+ */
+
+#include "generation.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* Bytes allocated in one step: about a millisecond of zeroing on tmpfs. */
+#define GEN_STEP (2ULL << 20)
+
+/* Keys per 100 slots: beyond, probes get long. */
+#define GEN_LOAD 70
+
+#define gen_file(slots, records) \
+    (APIKEY_GENERATION_HEAD + (slots) *APIKEY_SLOT_SIZE + (records))
+
+
+static void
+gen_name(char name[static 64], uint64_t number)
+{
+    snprintf(name, 64, APIKEY_GENERATION_NAME "%llu",
+             (unsigned long long) number);
+}
+
+
+static apikey_write_t
+gen_error(apikey_gen_t *gen, const char *what, int err)
+{
+    snprintf(gen->error, sizeof(gen->error),
+             APIKEY_GENERATION_NAME "%llu: %s: %s%s",
+             (unsigned long long) gen->number, what, strerror(err),
+             err == ENOSPC ? "; give the file system of the table more room"
+                           : "");
+
+    return APIKEY_WRITE_ERROR;
+}
+
+
+/* Sets the pointers into a mapping of the file. */
+static void
+gen_map(apikey_gen_t *gen, void *map)
+{
+    gen->head = map;
+    gen->slot =
+        (apikey_slot_t *) ((unsigned char *) map + APIKEY_GENERATION_HEAD);
+    gen->area = (unsigned char *) (gen->slot + gen->slots);
+}
+
+
+apikey_write_t
+apikey_gen_create(apikey_gen_t *gen, int dir, gid_t gid, uint64_t number,
+                  const uint8_t epoch[APIKEY_EPOCH_LEN], uint64_t slots,
+                  uint64_t records)
+{
+    char        name[64];
+    struct stat st;
+
+    memset(gen, 0, sizeof(apikey_gen_t));
+
+    gen->number = number;
+    gen->slots = slots;
+    gen->records = (records + 7) & ~7ULL;
+    memcpy(gen->epoch, epoch, APIKEY_EPOCH_LEN);
+
+    gen_name(name, number);
+
+    /* 0600 until it has its group */
+    gen->fd = openat(dir, name,
+                     O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (gen->fd == -1) {
+        gen_error(gen, "cannot create it", errno);
+        gen->number = 0;
+        return APIKEY_WRITE_ERROR;
+    }
+
+    if (fstat(gen->fd, &st) == -1
+        || (st.st_gid != gid && fchown(gen->fd, (uid_t) -1, gid) == -1)
+        || fchmod(gen->fd, 0640) == -1)
+    {
+        gen_error(gen, "cannot give it to the directory's group", errno);
+        apikey_gen_drop(gen, dir, 1);
+        return APIKEY_WRITE_ERROR;
+    }
+
+    return APIKEY_WRITE_OK;
+}
+
+
+apikey_write_t
+apikey_gen_prepare(apikey_gen_t *gen)
+{
+    int      err;
+    void    *map;
+    uint64_t size, step;
+
+    if (gen->head) {
+        return APIKEY_WRITE_OK;
+    }
+
+    size = gen_file(gen->slots, gen->records);
+    step = size - gen->allocated < GEN_STEP ? size - gen->allocated : GEN_STEP;
+
+    /* allocated before it is mapped: a full file system is an error here, not
+       a SIGBUS in somebody's store later */
+    err = posix_fallocate(gen->fd, (off_t) gen->allocated, (off_t) step);
+    if (err != 0 && err != EINTR) {
+        return gen_error(gen, "cannot allocate its blocks", err);
+    }
+
+    if (err == 0) {
+        gen->allocated += step;
+    }
+
+    if (gen->allocated < size) {
+        return APIKEY_WRITE_MORE;
+    }
+
+    map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, gen->fd, 0);
+    if (map == MAP_FAILED) {
+        return gen_error(gen, "cannot map it", errno);
+    }
+
+    gen_map(gen, map);
+
+    return APIKEY_WRITE_OK;
+}
+
+
+/* Extends the record area of a generation that no reader has yet. */
+static apikey_write_t
+gen_extend(apikey_gen_t *gen)
+{
+    int      err;
+    void    *map;
+    uint64_t size = gen_file(gen->slots, gen->records);
+
+    do {
+        err = posix_fallocate(gen->fd, (off_t) size, GEN_STEP);
+    } while (err == EINTR);
+
+    if (err != 0) {
+        return gen_error(gen, "cannot extend it", err);
+    }
+
+    map = mremap(gen->head, size, size + GEN_STEP, MREMAP_MAYMOVE);
+    if (map == MAP_FAILED) {
+        return gen_error(gen, "cannot map it", errno);
+    }
+
+    gen->records += GEN_STEP;
+    gen->allocated = size + GEN_STEP;
+    gen_map(gen, map);
+
+    return APIKEY_WRITE_OK;
+}
+
+
+apikey_write_t
+apikey_gen_adopt(apikey_gen_t *gen, int dir, uint64_t number)
+{
+    char                name[64];
+    void               *map;
+    struct stat         st;
+    apikey_generation_t head;
+
+    memset(gen, 0, sizeof(apikey_gen_t));
+
+    gen_name(name, number);
+
+    gen->fd = openat(dir, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (gen->fd == -1) {
+        return gen_error(gen, "cannot open it", errno);
+    }
+
+    if (fstat(gen->fd, &st) == -1
+        || apikey_valid_file(&st, APIKEY_GENERATION_HEAD) != APIKEY_TABLE_OK
+        || pread(gen->fd, &head, sizeof(head), 0) != sizeof(head)
+        || apikey_valid_generation(&head, number, (uint64_t) st.st_size)
+               != APIKEY_TABLE_OK)
+    {
+        close(gen->fd);
+        return gen_error(gen, "not adopted", EINVAL);
+    }
+
+    map =
+        mmap(NULL, head.size, PROT_READ | PROT_WRITE, MAP_SHARED, gen->fd, 0);
+    if (map == MAP_FAILED) {
+        close(gen->fd);
+        return gen_error(gen, "cannot map it", errno);
+    }
+
+    gen->number = number;
+    gen->adopted = 1;
+    gen->slots = head.slots;
+    gen->records = head.records;
+    gen->used = head.records; /* nothing is added to it */
+    gen->allocated = head.size;
+    memcpy(gen->epoch, head.epoch, APIKEY_EPOCH_LEN);
+    gen_map(gen, map);
+
+    return APIKEY_WRITE_OK;
+}
+
+
+apikey_write_t
+apikey_gen_seal(apikey_gen_t *gen)
+{
+    apikey_generation_t *head = gen->head;
+
+    /* room to follow changes in before the first growth */
+    if (gen->records - gen->used < GEN_STEP / 8
+        && gen_extend(gen) != APIKEY_WRITE_OK)
+    {
+        return APIKEY_WRITE_ERROR;
+    }
+
+    head = gen->head;
+    head->magic = APIKEY_GENERATION_MAGIC;
+    head->endian = APIKEY_ENDIAN_TAG;
+    head->layout = APIKEY_TABLE_LAYOUT;
+    head->slot_size = APIKEY_SLOT_SIZE;
+    head->generation = gen->number;
+    head->slots = gen->slots;
+    head->records = gen->records;
+    head->size = gen_file(gen->slots, gen->records);
+    memcpy(head->epoch, gen->epoch, APIKEY_EPOCH_LEN);
+    head->check = apikey_check(head, offsetof(apikey_generation_t, check));
+
+    return APIKEY_WRITE_OK;
+}
+
+
+void
+apikey_gen_drop(apikey_gen_t *gen, int dir, int unlink)
+{
+    char name[64];
+
+    if (gen->number == 0) {
+        return;
+    }
+
+    if (gen->head) {
+        munmap(gen->head, gen_file(gen->slots, gen->records));
+    }
+
+    close(gen->fd);
+
+    if (unlink) {
+        gen_name(name, gen->number);
+        unlinkat(dir, name, 0);
+    }
+
+    gen->number = 0;
+    gen->head = NULL;
+}
+
+
+/* The slot with this digest, or the empty one where it belongs; NULL: the
+   table is too crowded there. */
+static apikey_slot_t *
+gen_find(const apikey_gen_t *gen, const uint64_t digest[static 4])
+{
+    uint64_t       i, n;
+    apikey_slot_t *slot;
+
+    i = apikey_slot_home(digest[0], gen->slots);
+
+    for (n = 0; n < APIKEY_PROBES_MAX && n < gen->slots; n++) {
+        slot = &gen->slot[i];
+
+        if (slot->state == 0
+            || (slot->digest[0] == digest[0] && slot->digest[1] == digest[1]
+                && slot->digest[2] == digest[2]
+                && slot->digest[3] == digest[3]))
+        {
+            return slot;
+        }
+
+        if (++i == gen->slots) {
+            i = 0;
+        }
+    }
+
+    return NULL;
+}
+
+
+/* The books: how many keys have this status. */
+static void
+gen_count(apikey_gen_t *gen, uint64_t status, int add)
+{
+    apikey_word_t *count = NULL;
+
+    switch (status) {
+    case APIKEY_ENABLED:
+        count = &gen->head->enabled;
+        break;
+    case APIKEY_DISABLED:
+        count = &gen->head->disabled;
+        break;
+    case APIKEY_REVOKED:
+        count = &gen->head->revoked;
+        break;
+    }
+
+    if (count) {
+        atomic_store_explicit(count,
+                              atomic_load_explicit(count, memory_order_relaxed)
+                                  + (uint64_t) add,
+                              memory_order_relaxed);
+    }
+}
+
+
+/* W1, its last store: one word, and the key has another status everywhere. */
+static void
+set_state(apikey_gen_t *gen, apikey_slot_t *slot, uint64_t version,
+          apikey_status_t status)
+{
+    gen_count(gen, apikey_state_status(slot->state), -1);
+    gen_count(gen, status, 1);
+
+    /* pairs with the acquire in find() and read_slot() */
+    atomic_store_explicit(&slot->state, apikey_state(version, status),
+                          memory_order_release);
+}
+
+
+/* W1: the record's bytes are there before the slot refers to them. */
+static void
+set_record(apikey_gen_t *gen, apikey_slot_t *slot, uint64_t offset,
+           uint64_t size)
+{
+    gen->used += size;
+    atomic_store_explicit(&gen->head->records_used, gen->used,
+                          memory_order_relaxed);
+
+    /* pairs with the acquire in read_slot() */
+    atomic_store_explicit(&slot->record, apikey_seal(offset / 8),
+                          memory_order_release);
+}
+
+
+static void
+fill_slot(apikey_gen_t *gen, apikey_slot_t *slot,
+          const uint64_t digest[static 4], uint64_t offset, uint64_t size,
+          uint64_t version, apikey_status_t status)
+{
+    int i;
+
+    for (i = 0; i < 4; i++) {
+        atomic_store_explicit(&slot->digest[i], digest[i],
+                              memory_order_relaxed);
+    }
+
+    set_record(gen, slot, offset, size);
+    set_state(gen, slot, version, status);
+
+    gen->keys++;
+}
+
+
+uint64_t
+apikey_gen_record_size(const apikey_put_t *put)
+{
+    return (sizeof(apikey_table_record_t) + strlen(put->id)
+            + strlen(put->member) + strlen(put->tenant) + strlen(put->name)
+            + strlen(put->scopes) + 7)
+           & ~7ULL;
+}
+
+
+static unsigned char *
+add_text(unsigned char *p, const char *text, size_t len)
+{
+    memcpy(p, text, len);
+
+    return p + len;
+}
+
+
+/* Writes a record to p, which has room for it, and returns its size. */
+static uint64_t
+make_record(unsigned char *p, const apikey_put_t *put, uint64_t digest0)
+{
+    uint64_t               size = apikey_gen_record_size(put);
+    apikey_table_record_t *record = (apikey_table_record_t *) p;
+
+    memset(p, 0, size);
+
+    record->digest = digest0;
+    record->expires = put->expires;
+    record->size = (uint16_t) size;
+    record->id_len = (uint8_t) strlen(put->id);
+    record->member_len = (uint8_t) strlen(put->member);
+    record->tenant_len = (uint8_t) strlen(put->tenant);
+    record->name_len = (uint8_t) strlen(put->name);
+    record->scopes_len = (uint16_t) strlen(put->scopes);
+
+    p = add_text((unsigned char *) (record + 1), put->id, record->id_len);
+    p = add_text(p, put->member, record->member_len);
+    p = add_text(p, put->tenant, record->tenant_len);
+    p = add_text(p, put->name, record->name_len);
+    add_text(p, put->scopes, record->scopes_len);
+
+    record->check =
+        apikey_check((unsigned char *) record + sizeof(record->check),
+                     size - sizeof(record->check));
+
+    return size;
+}
+
+
+/* Room for one more record of this size, extending the area if that's ours to
+   do. */
+static apikey_write_t
+gen_room(apikey_gen_t *gen, uint64_t size, int grow)
+{
+    if (gen->records - gen->used >= size) {
+        return APIKEY_WRITE_OK;
+    }
+
+    return grow ? gen_extend(gen) : APIKEY_WRITE_FULL;
+}
+
+
+/* Is this what the slot's record says already? */
+static int
+same_record(const apikey_gen_t *gen, const apikey_slot_t *slot,
+            const unsigned char *record, uint64_t size)
+{
+    uint64_t offset;
+
+    return apikey_unseal(slot->record, &offset)
+           && apikey_record_claim(gen->area, gen->records, offset * 8) == size
+           && memcmp(gen->area + offset * 8, record, size) == 0;
+}
+
+
+/* A key that this generation does not have yet. */
+static apikey_write_t
+put_new(apikey_gen_t *gen, apikey_slot_t *slot, const apikey_put_t *put,
+        const uint64_t digest[static 4], int grow)
+{
+    uint64_t       size, offset;
+    apikey_write_t rc;
+
+    if (slot == NULL || (gen->keys + 1) * 100 > gen->slots * GEN_LOAD) {
+        return APIKEY_WRITE_FULL;
+    }
+
+    rc = gen_room(gen, apikey_gen_record_size(put), grow);
+    if (rc != APIKEY_WRITE_OK) {
+        return rc;
+    }
+
+    /* the area may have moved */
+    slot = gen_find(gen, digest);
+    offset = gen->used;
+    size = make_record(gen->area + offset, put, digest[0]);
+
+    fill_slot(gen, slot, digest, offset, size, put->version, put->status);
+
+    return APIKEY_WRITE_OK;
+}
+
+
+/* A newer state of a key that this generation has. */
+static apikey_write_t
+put_newer(apikey_gen_t *gen, apikey_slot_t *slot, const apikey_put_t *put,
+          const uint64_t digest[static 4], int grow)
+{
+    uint64_t       size;
+    apikey_write_t rc;
+    unsigned char  record[APIKEY_RECORD_SIZE_MAX]
+        __attribute__((aligned(_Alignof(apikey_table_record_t))));
+
+    size = make_record(record, put, digest[0]);
+
+    if (!same_record(gen, slot, record, size)) {
+        rc = gen_room(gen, size, grow);
+        if (rc != APIKEY_WRITE_OK) {
+            return rc;
+        }
+
+        slot = gen_find(gen, digest);
+        memcpy(gen->area + gen->used, record, size);
+        set_record(gen, slot, gen->used, size);
+    }
+
+    set_state(gen, slot, put->version, put->status);
+
+    return APIKEY_WRITE_OK;
+}
+
+
+/* How much a status refuses; what may only get stricter never goes down. */
+static int
+strictness(uint64_t status)
+{
+    switch (status) {
+    case APIKEY_ENABLED:
+        return 0;
+    case APIKEY_DISABLED:
+        return 1;
+    default:
+        return 2;
+    }
+}
+
+
+apikey_write_t
+apikey_gen_put(apikey_gen_t *gen, const apikey_put_t *put,
+               apikey_put_mode_t mode, int grow, int *conflict, int *changed)
+{
+    uint64_t       digest[4], status;
+    apikey_slot_t *slot;
+    apikey_write_t rc;
+
+    memcpy(digest, put->digest, sizeof(digest));
+
+    slot = gen_find(gen, digest);
+    status = slot ? apikey_state_status(slot->state) : APIKEY_EMPTY;
+
+    if (mode == APIKEY_PUT_STRICTER) {
+        /* versions of two histories can't be compared, strictness can */
+        if (status != APIKEY_EMPTY
+            && strictness(put->status) > strictness(status)) {
+            set_state(gen, slot, apikey_state_version(slot->state),
+                      put->status);
+            *changed = 1;
+        }
+
+        return APIKEY_WRITE_OK;
+    }
+
+    if (status == APIKEY_EMPTY) {
+        rc = put_new(gen, slot, put, digest, grow);
+
+    } else if (put->version <= apikey_state_version(slot->state)) {
+        return APIKEY_WRITE_OK;
+
+    } else if (status == APIKEY_REVOKED && put->status != APIKEY_REVOKED) {
+        *conflict = 1;
+        return APIKEY_WRITE_OK;
+
+    } else {
+        rc = put_newer(gen, slot, put, digest, grow);
+    }
+
+    if (rc == APIKEY_WRITE_OK) {
+        *changed = 1;
+    }
+
+    return rc;
+}
+
+
+/* The record of a slot, or NULL if it is damaged. */
+static const unsigned char *
+slot_record(const apikey_gen_t *gen, const apikey_slot_t *slot, uint64_t *size)
+{
+    uint64_t             offset;
+    const unsigned char *record;
+
+    if (!apikey_unseal(slot->record, &offset)) {
+        return NULL;
+    }
+
+    record = gen->area + offset * 8;
+    *size = apikey_record_claim(gen->area, gen->records, offset * 8);
+
+    if (*size == 0
+        || !apikey_valid_record((const apikey_table_record_t *) record, *size,
+                                slot->digest[0]))
+    {
+        return NULL;
+    }
+
+    return record;
+}
+
+
+/* A record without texts takes its head alone. */
+static const apikey_put_t nothing = {
+    .id = "", .member = "", .tenant = "", .name = "", .scopes = ""
+};
+
+
+apikey_write_t
+apikey_gen_carry(apikey_gen_t *to, const apikey_gen_t *from, uint64_t i,
+                 int revoked_only, uint64_t *conflicts)
+{
+    uint64_t             digest[4], status, offset, size;
+    apikey_slot_t       *slot;
+    apikey_write_t       rc;
+    const unsigned char *record;
+    const apikey_slot_t *old = &from->slot[i];
+
+    status = apikey_state_status(old->state);
+
+    if (old->state == 0 || (revoked_only && status != APIKEY_REVOKED)) {
+        return APIKEY_WRITE_OK;
+    }
+
+    memcpy(digest, (const void *) old->digest, sizeof(digest));
+
+    slot = gen_find(to, digest);
+
+    if (slot && slot->state != 0) {
+        if (status == APIKEY_REVOKED
+            && apikey_state_status(slot->state) != APIKEY_REVOKED)
+        {
+            set_state(to, slot, apikey_state_version(slot->state),
+                      APIKEY_REVOKED);
+            ++*conflicts;
+        }
+
+        return APIKEY_WRITE_OK;
+    }
+
+    if (slot == NULL || (to->keys + 1) * 100 > to->slots * GEN_LOAD) {
+        return APIKEY_WRITE_FULL;
+    }
+
+    record = slot_record(from, old, &size);
+
+    if (record == NULL) {
+        /* a revocation counts whatever its texts were; nothing else does */
+        if (status != APIKEY_REVOKED) {
+            return gen_error(to, "the generation before it is damaged", EIO);
+        }
+
+        size = sizeof(apikey_table_record_t);
+    }
+
+    rc = gen_room(to, size, 1);
+    if (rc != APIKEY_WRITE_OK) {
+        return rc;
+    }
+
+    slot = gen_find(to, digest);
+    offset = to->used;
+
+    if (record) {
+        memcpy(to->area + offset, record, size);
+
+    } else {
+        make_record(to->area + offset, &nothing, digest[0]);
+    }
+
+    fill_slot(to, slot, digest, offset, size, apikey_state_version(old->state),
+              (apikey_status_t) status);
+
+    if (revoked_only) {
+        ++*conflicts;
+    }
+
+    return APIKEY_WRITE_OK;
+}

@@ -1,0 +1,86 @@
+/*
+ * Copyright (C) 2026 the ngx_http_apikey_module authors
+ *
+ * One generation as its writer holds it: its file, its blocks, and the only
+ * code that stores into slots.  For write.c.
+ */
+
+#ifndef APIKEY_TABLE_GENERATION_H
+#define APIKEY_TABLE_GENERATION_H
+
+#include "valid.h"
+#include "write.h"
+
+#define APIKEY_WRITE_ERROR_LEN 512
+
+typedef struct {
+    uint64_t             number; /* 0: there is none */
+    int                  fd;
+    int                  adopted; /* 1: left by an earlier daemon */
+    uint64_t             slots;
+    uint64_t             keys;      /* slots in use */
+    uint64_t             records;   /* bytes, allocated and mapped */
+    uint64_t             used;      /* bytes of records */
+    uint64_t             allocated; /* bytes of the file; while preparing */
+    apikey_generation_t *head;      /* NULL until all blocks are there */
+    apikey_slot_t       *slot;
+    unsigned char       *area; /* records */
+    uint8_t              epoch[APIKEY_EPOCH_LEN];
+    char                 error[APIKEY_WRITE_ERROR_LEN];
+} apikey_gen_t;
+
+/* How a put may change a generation. */
+typedef enum {
+    APIKEY_PUT_ALL,     /* as the change says */
+    APIKEY_PUT_STRICTER /* only to refuse more: an old view, maybe of another
+                           history */
+} apikey_put_mode_t;
+
+
+/*
+ * Creates keys.<number> in the directory for `slots` slots and `records` bytes
+ * of records.  The file is removed again by apikey_gen_drop().
+ */
+apikey_write_t
+apikey_gen_create(apikey_gen_t *gen, int dir, gid_t gid, uint64_t number,
+                  const uint8_t epoch[APIKEY_EPOCH_LEN], uint64_t slots,
+                  uint64_t records);
+
+/* Allocates at most a few megabytes; OK once the generation is mapped. */
+apikey_write_t apikey_gen_prepare(apikey_gen_t *gen);
+
+/*
+ * Maps what an earlier daemon left.  ERROR if it is not there or not valid:
+ * no harm, there is just nothing to adopt.
+ */
+apikey_write_t apikey_gen_adopt(apikey_gen_t *gen, int dir, uint64_t number);
+
+/* Writes the header: from now on readers accept the file. */
+apikey_write_t apikey_gen_seal(apikey_gen_t *gen);
+
+/* Unmaps and closes; with unlink != 0 removes the file too. */
+void apikey_gen_drop(apikey_gen_t *gen, int dir, int unlink);
+
+/*
+ * Applies one key's state.  FULL: no room.  Sets *conflict to 1 if a newer
+ * change would bring a revoked key back; it stays revoked.  *changed is set
+ * to 1 if readers see something new.  With `grow`, the record area of a
+ * generation that is not sealed yet is extended as needed.
+ */
+apikey_write_t
+apikey_gen_put(apikey_gen_t *gen, const apikey_put_t *put,
+               apikey_put_mode_t mode, int grow, int *conflict, int *changed);
+
+/*
+ * Copies the key in slot i of `from` into `to`, if it holds one: with
+ * `revoked_only`, only a revoked one, and then it adds 1 to *conflicts if `to`
+ * has it alive or not at all.
+ */
+apikey_write_t
+apikey_gen_carry(apikey_gen_t *to, const apikey_gen_t *from, uint64_t i,
+                 int revoked_only, uint64_t *conflicts);
+
+/* Bytes that a record with these texts takes. */
+uint64_t apikey_gen_record_size(const apikey_put_t *put);
+
+#endif /* APIKEY_TABLE_GENERATION_H */

@@ -1,0 +1,407 @@
+/*
+ * Copyright (C) 2026 the ngx_http_apikey_module authors
+ *
+ * The writer: the current generation, the next one, and the control page by
+ * which readers learn of either.  W2 and W3 are steps of apikey_table.h.
+ */
+
+#include "write.h"
+#include "directory.h"
+#include "generation.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define WRITER_KEYS_MIN    1000 /* room in the smallest generation */
+#define WRITER_RECORD_SIZE 128  /* bytes a key, until it is known better */
+
+/* Crowded: grow while there is still room for what arrives meanwhile. */
+#define WRITER_KEYS_CROWDED    60 /* keys per 100 slots; full is at 70 */
+#define WRITER_RECORDS_CROWDED 85 /* per 100 bytes */
+
+
+struct apikey_writer_s {
+    apikey_directory_t directory;
+    apikey_control_t  *control;
+    uint64_t           number; /* highest generation number so far */
+    apikey_gen_t       current;
+    apikey_gen_t       next;
+    apikey_build_t     build;
+    uint64_t           carried; /* slots of current that were carried over */
+    char               error[APIKEY_WRITE_ERROR_LEN];
+};
+
+
+apikey_writer_t *
+apikey_writer_open(const char *path, char *error, size_t error_size)
+{
+    uint64_t         word, number;
+    apikey_writer_t *writer;
+
+    writer = calloc(1, sizeof(apikey_writer_t));
+    if (writer == NULL) {
+        snprintf(error, error_size, "no memory");
+        return NULL;
+    }
+
+    if (apikey_directory_open(&writer->directory, path, error, error_size)
+        == -1) {
+        free(writer);
+        return NULL;
+    }
+
+    writer->control =
+        apikey_directory_control(&writer->directory, error, error_size);
+    if (writer->control == NULL) {
+        apikey_directory_close(&writer->directory);
+        free(writer);
+        return NULL;
+    }
+
+    /* numbers are never used twice, or a reader might take one generation for
+       another */
+    writer->number = apikey_directory_highest(&writer->directory);
+
+    word = atomic_load_explicit(&writer->control->generation,
+                                memory_order_relaxed);
+
+    if (apikey_unseal(word, &number) && number != 0) {
+        if (number > writer->number) {
+            writer->number = number;
+        }
+
+        /* if it can't be adopted there is nothing to carry over from it */
+        (void) apikey_gen_adopt(&writer->current, writer->directory.fd,
+                                number);
+    }
+
+    apikey_directory_sweep(&writer->directory, writer->current.number);
+
+    return writer;
+}
+
+
+void
+apikey_writer_close(apikey_writer_t *writer)
+{
+    if (writer == NULL) {
+        return;
+    }
+
+    apikey_writer_abort(writer);
+    apikey_gen_drop(&writer->current, writer->directory.fd, 0);
+    apikey_directory_unmap(writer->control);
+    apikey_directory_close(&writer->directory);
+    free(writer);
+}
+
+
+const char *
+apikey_writer_error(const apikey_writer_t *writer)
+{
+    return writer->error;
+}
+
+
+uint64_t
+apikey_writer_created(const apikey_writer_t *writer)
+{
+    return writer->control->created;
+}
+
+
+apikey_control_t *
+apikey_writer_control(apikey_writer_t *writer)
+{
+    return writer->control;
+}
+
+
+int
+apikey_writer_building(const apikey_writer_t *writer)
+{
+    return writer->next.number != 0;
+}
+
+
+int
+apikey_writer_ready(const apikey_writer_t *writer)
+{
+    return writer->current.number != 0 && !writer->current.adopted;
+}
+
+
+int
+apikey_writer_crowded(const apikey_writer_t *writer)
+{
+    const apikey_gen_t *gen = &writer->current;
+
+    return apikey_writer_ready(writer)
+           && (gen->keys * 100 > gen->slots * WRITER_KEYS_CROWDED
+               || gen->used * 100 > gen->records * WRITER_RECORDS_CROWDED);
+}
+
+
+/* Passes a generation's result on, with its sentence. */
+static apikey_write_t
+from_gen(apikey_writer_t *writer, const apikey_gen_t *gen, apikey_write_t rc)
+{
+    if (rc == APIKEY_WRITE_ERROR) {
+        memcpy(writer->error, gen->error, sizeof(writer->error));
+    }
+
+    return rc;
+}
+
+
+static apikey_write_t
+writer_error(apikey_writer_t *writer, const char *text)
+{
+    snprintf(writer->error, sizeof(writer->error), "%s", text);
+
+    return APIKEY_WRITE_ERROR;
+}
+
+
+apikey_write_t
+apikey_writer_begin(apikey_writer_t *writer, apikey_build_t build,
+                    const uint8_t epoch[APIKEY_EPOCH_LEN], uint64_t keys,
+                    uint64_t bytes)
+{
+    uint64_t            slots;
+    const apikey_gen_t *current = &writer->current;
+
+    apikey_writer_abort(writer);
+
+    if (build == APIKEY_BUILD_GROWTH && !apikey_writer_ready(writer)) {
+        return writer_error(writer, "there is no generation to grow");
+    }
+
+    if (keys < current->keys) {
+        keys = current->keys;
+    }
+
+    if (bytes == 0) {
+        bytes = keys
+                * (current->keys ? current->used / current->keys + 1
+                                 : WRITER_RECORD_SIZE);
+    }
+
+    keys += keys / 4;
+    bytes += bytes / 2;
+
+    if (keys < WRITER_KEYS_MIN) {
+        keys = WRITER_KEYS_MIN;
+    }
+
+    if (bytes < WRITER_KEYS_MIN * WRITER_RECORD_SIZE) {
+        bytes = WRITER_KEYS_MIN * WRITER_RECORD_SIZE;
+    }
+
+    slots = keys * 100 / WRITER_KEYS_CROWDED + 1;
+
+    if (slots > APIKEY_SLOTS_MAX) {
+        return writer_error(writer, "too many keys for one table");
+    }
+
+    writer->build = build;
+    writer->carried = 0;
+
+    return from_gen(writer, &writer->next,
+                    apikey_gen_create(&writer->next, writer->directory.fd,
+                                      writer->directory.gid, ++writer->number,
+                                      epoch, slots, bytes));
+}
+
+
+apikey_write_t
+apikey_writer_prepare(apikey_writer_t *writer)
+{
+    if (!apikey_writer_building(writer)) {
+        return writer_error(writer, "no generation was begun");
+    }
+
+    return from_gen(writer, &writer->next, apikey_gen_prepare(&writer->next));
+}
+
+
+static int
+valid_put(const apikey_put_t *put)
+{
+    return put->version != 0 && put->version <= APIKEY_VERSION_MAX
+           && (put->status == APIKEY_ENABLED || put->status == APIKEY_DISABLED
+               || put->status == APIKEY_REVOKED)
+           && strlen(put->id) <= APIKEY_RECORD_ID_MAX
+           && strlen(put->member) <= APIKEY_RECORD_MEMBER_MAX
+           && strlen(put->tenant) <= APIKEY_RECORD_TENANT_MAX
+           && strlen(put->name) <= APIKEY_RECORD_NAME_MAX
+           && strlen(put->scopes) <= APIKEY_RECORD_SCOPES_MAX;
+}
+
+
+/* An old view is only good for refusing more: one that an earlier daemon left,
+   or one that is about to be replaced from the store. */
+static apikey_put_mode_t
+current_mode(const apikey_writer_t *writer)
+{
+    return writer->current.adopted
+                   || (apikey_writer_building(writer)
+                       && writer->build == APIKEY_BUILD_SNAPSHOT)
+               ? APIKEY_PUT_STRICTER
+               : APIKEY_PUT_ALL;
+}
+
+
+apikey_write_t
+apikey_writer_put(apikey_writer_t *writer, const apikey_put_t *put,
+                  int *conflict)
+{
+    int            brought_back = 0, changed = 0;
+    apikey_write_t rc = APIKEY_WRITE_OK, next;
+
+    if (!valid_put(put)) {
+        return writer_error(writer, "a change with a bad version, status or "
+                                    "length");
+    }
+
+    /* W1 */
+
+    if (writer->current.number) {
+        rc = from_gen(writer, &writer->current,
+                      apikey_gen_put(&writer->current, put,
+                                     current_mode(writer), 0, &brought_back,
+                                     &changed));
+    }
+
+    if (writer->next.head) {
+        next = from_gen(writer, &writer->next,
+                        apikey_gen_put(&writer->next, put, APIKEY_PUT_ALL, 1,
+                                       &brought_back, &changed));
+
+        if (rc != APIKEY_WRITE_ERROR && next != APIKEY_WRITE_OK) {
+            rc = next;
+        }
+    }
+
+    if (changed) {
+        atomic_fetch_add_explicit(&writer->control->changes, 1,
+                                  memory_order_release);
+    }
+
+    if (conflict && brought_back) {
+        *conflict = 1;
+    }
+
+    return rc;
+}
+
+
+apikey_write_t
+apikey_writer_carry(apikey_writer_t *writer, uint64_t slots,
+                    uint64_t *conflicts)
+{
+    uint64_t       end;
+    apikey_write_t rc;
+
+    if (writer->next.head == NULL) {
+        return writer_error(writer, "no generation was prepared");
+    }
+
+    if (writer->current.number == 0) {
+        return APIKEY_WRITE_OK;
+    }
+
+    end = writer->current.slots - writer->carried < slots
+              ? writer->current.slots
+              : writer->carried + slots;
+
+    for (; writer->carried < end; writer->carried++) {
+        rc = apikey_gen_carry(&writer->next, &writer->current, writer->carried,
+                              writer->build == APIKEY_BUILD_SNAPSHOT,
+                              conflicts);
+
+        if (rc != APIKEY_WRITE_OK) {
+            return from_gen(writer, &writer->next, rc);
+        }
+    }
+
+    return end < writer->current.slots ? APIKEY_WRITE_MORE : APIKEY_WRITE_OK;
+}
+
+
+apikey_write_t
+apikey_writer_publish(apikey_writer_t *writer)
+{
+    apikey_write_t rc;
+
+    if (writer->next.head == NULL
+        || (writer->current.number && writer->carried < writer->current.slots))
+    {
+        return writer_error(writer, "the next generation is not complete");
+    }
+
+    rc = apikey_gen_seal(&writer->next);
+    if (rc != APIKEY_WRITE_OK) {
+        return from_gen(writer, &writer->next, rc);
+    }
+
+    /* W2: pairs with R3; a deadline is published only after this */
+
+    atomic_store_explicit(&writer->control->generation,
+                          apikey_seal(writer->next.number),
+                          memory_order_release);
+
+    if (writer->current.number) {
+        atomic_store_explicit(&writer->current.head->retired, 1,
+                              memory_order_release);
+    }
+
+    atomic_fetch_add_explicit(&writer->control->changes, 1,
+                              memory_order_release);
+
+    apikey_gen_drop(&writer->current, writer->directory.fd, 1);
+
+    writer->current = writer->next;
+    memset(&writer->next, 0, sizeof(apikey_gen_t));
+
+    return APIKEY_WRITE_OK;
+}
+
+
+void
+apikey_writer_abort(apikey_writer_t *writer)
+{
+    apikey_gen_drop(&writer->next, writer->directory.fd, 1);
+}
+
+
+apikey_write_t
+apikey_writer_renew(apikey_writer_t *writer, uint64_t deadline)
+{
+    int lost = !apikey_directory_shows(&writer->directory);
+
+    /* W3: pairs with R1 */
+
+    atomic_store_explicit(&writer->control->deadline,
+                          apikey_seal(lost ? 0 : deadline & APIKEY_SEAL_MASK),
+                          memory_order_release);
+
+    return lost ? writer_error(writer, "the table's control page was removed "
+                                       "or replaced by somebody")
+                : APIKEY_WRITE_OK;
+}
+
+
+void
+apikey_writer_peppers(apikey_writer_t *writer,
+                      const uint64_t   pepper[APIKEY_TABLE_PEPPERS])
+{
+    int i;
+
+    for (i = 0; i < APIKEY_TABLE_PEPPERS; i++) {
+        atomic_store_explicit(&writer->control->pepper[i], pepper[i],
+                              memory_order_release);
+    }
+}
