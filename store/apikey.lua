@@ -1,0 +1,1168 @@
+#!lua name=apikey
+
+--
+-- Copyright (C) 2026 the ngx_http_apikey_module authors
+--
+-- The only writer of the store.  docs/store.md is the contract; this file
+-- keeps it.  From top to bottom: errors, validators, arguments, keys and
+-- reading, change() through which every write goes, and the functions.
+--
+-- There is no rollback: a function checks its arguments and whatever it
+-- found in the store first, then hands a plan of writes to change(), which
+-- makes sure that each of them will succeed before it runs the first.
+--
+
+
+-- errors ---------------------------------------------------------------------
+
+local function fail(name, ...)
+    error({ err = name .. ' ' .. string.format(...) })
+end
+
+
+-- Turns whatever ended a function early into its answer.  Text that a caller
+-- sent is never repeated in one.
+local function failure(cause)
+    if type(cause) ~= 'table' or type(cause.err) ~= 'string' then
+        return redis.error_reply('ERR apikey: ' .. tostring(cause))
+    end
+
+    if cause.err:find('^WRONGTYPE') then
+        return redis.error_reply('BADSTORE a key of the store holds another'
+                                 .. ' type of value: something else writes'
+                                 .. ' under the store\'s name')
+    end
+
+    return redis.error_reply(cause.err)
+end
+
+
+-- validators -----------------------------------------------------------------
+--
+-- Each takes a string and returns nil if it will do, or what it must be.
+-- While a library is loaded Redis gives it no globals but `redis`: what makes
+-- these validators does without ipairs, string and the like.
+
+local VERSION_MAX = 2 ^ 48 - 1    -- what fits into a slot of an edge's table
+local STATUSES = { 'enabled', 'disabled', 'revoked' }
+
+
+local function between(min, max)
+    return min == max and min or min .. ' to ' .. max
+end
+
+
+local function chars(min, max, set, named)
+    local must = between(min, max) .. ' of ' .. named
+    local others = '[^' .. set .. ']'
+
+    return function(value)
+        if #value < min or #value > max or value:find(others) then
+            return must
+        end
+    end
+end
+
+
+local function integer(min, max)
+    local must = ('a whole number, %.0f to %.0f'):format(min, max)
+
+    return function(value)
+        if #value > 16 or not (value == '0' or value:find('^[1-9]%d*$')) then
+            return must
+        end
+
+        local number = tonumber(value)
+
+        if number < min or number > max then
+            return must
+        end
+    end
+end
+
+
+local function one_of(names)
+    return function(value)
+        for _, name in ipairs(names) do
+            if value == name then
+                return nil
+            end
+        end
+
+        return 'one of: ' .. table.concat(names, ', ')
+    end
+end
+
+
+local function or_empty(check)
+    return function(value)
+        if value ~= '' then
+            return check(value)
+        end
+    end
+end
+
+
+-- The well-formed sequences of Unicode 15, table 3-7, by their first byte:
+-- the range of the second byte, and how many more follow it.  Overlong forms,
+-- surrogates and what lies beyond U+10FFFF have no row.
+local UTF8 = {
+    { 0xC2, 0xDF, 0x80, 0xBF, 0 },
+    { 0xE0, 0xE0, 0xA0, 0xBF, 1 },
+    { 0xE1, 0xEC, 0x80, 0xBF, 1 },
+    { 0xED, 0xED, 0x80, 0x9F, 1 },
+    { 0xEE, 0xEF, 0x80, 0xBF, 1 },
+    { 0xF0, 0xF0, 0x90, 0xBF, 2 },
+    { 0xF1, 0xF3, 0x80, 0xBF, 2 },
+    { 0xF4, 0xF4, 0x80, 0x8F, 2 },
+}
+
+
+local function utf8_sequence(value, at)
+    local first = value:byte(at)
+
+    for _, row in ipairs(UTF8) do
+        if first >= row[1] and first <= row[2] then
+            local second = value:byte(at + 1) or 0
+            local last = at + 1 + row[5]
+
+            if second < row[3] or second > row[4] or last > #value
+               or value:sub(at + 2, last):find('[^\128-\191]')
+            then
+                return nil
+            end
+
+            return last
+        end
+    end
+end
+
+
+local function is_utf8(value)
+    local at = value:find('[\128-\255]')
+
+    while at do
+        local last = utf8_sequence(value, at)
+
+        if not last then
+            return false
+        end
+
+        at = value:find('[\128-\255]', last + 1)
+    end
+
+    return true
+end
+
+
+-- Followers read entries with a strict JSON parser: what it would refuse must
+-- never get into one.
+local function text(min, max)
+    local must = between(min, max)
+                 .. ' bytes of UTF-8 without control characters'
+
+    return function(value)
+        if #value < min or #value > max or value:find('[%z\1-\31\127]')
+           or not is_utf8(value)
+        then
+            return must
+        end
+    end
+end
+
+
+local function scopes(value)
+    local count = 0
+
+    if #value <= 16 * 64 + 15 and not value:find('^ ')
+       and not value:find(' $') and not value:find('  ', 1, true)
+    then
+        for token in value:gmatch('[^ ]+') do
+            count = count + 1
+
+            if #token > 64 or token:find('[^\33\35-\91\93-\126]') then
+                count = 17
+            end
+        end
+
+        if count <= 16 then
+            return nil
+        end
+    end
+
+    return '0 to 16 scope tokens (RFC 6749, 3.3) of 1 to 64 bytes,'
+           .. ' one blank between'
+end
+
+
+local function pepper(value)
+    local id, fingerprint = value:match('^([a-z0-9_-]+):([0-9a-f]+)$')
+
+    if not id or #id > 16 or #fingerprint ~= 16 then
+        return '<id>:<fingerprint>: 1 to 16 of a-z 0-9 _ -, a colon,'
+               .. ' 16 lower-case hex digits'
+    end
+end
+
+
+local function peppers(value)
+    for one in (value .. ' '):gmatch('([^ ]*) ') do
+        local must = pepper(one)
+
+        if must then
+            return must
+        end
+    end
+end
+
+
+local function key_id(value)
+    if #value ~= 24 or not value:find('^key_[0-9A-Za-z]+$') then
+        return 'key_ and 20 of 0-9 A-Z a-z'
+    end
+end
+
+
+local function hex(digits)
+    return chars(digits, digits, '0-9a-f', 'lower-case hex digits')
+end
+
+
+local status = one_of(STATUSES)
+local member_id = chars(1, 64, 'A-Za-z0-9_.:@-', 'A-Z a-z 0-9 _ . : @ -')
+local edge_name = chars(1, 64, 'A-Za-z0-9_.:-', 'A-Z a-z 0-9 _ . : -')
+local prefix = chars(0, 16, 'A-Za-z0-9_-', 'A-Z a-z 0-9 _ -')
+local lease = integer(200, 3600000)
+local log_length = integer(1000, 100000000)
+local version = integer(0, VERSION_MAX)
+local milliseconds = integer(0, 9999999999999)
+local actor = text(1, 128)
+local reason = text(0, 256)
+
+
+-- What a key's record, a member and meta are made of, in the order in which
+-- entries show them: name, validator, and whether it may be absent.
+local RECORD = {
+    { 'id', key_id },
+    { 'status', status },
+    { 'digest', hex(64) },
+    { 'pepper', chars(1, 16, 'a-z0-9_-', 'a-z 0-9 _ -') },
+    { 'hint', text(1, 32), true },
+    { 'name', text(1, 128) },
+    { 'member', member_id },
+    { 'tenant', member_id },
+    { 'scopes', scopes, true },
+    { 'expires', integer(1, 9999999999), true },
+    { 'created', milliseconds },
+    { 'created_by', actor },
+    { 'updated', milliseconds },
+    { 'updated_by', actor },
+    { 'reason', text(1, 256), true },
+    { 'created_version', version },
+    { 'version', version },
+}
+
+local MEMBER = {
+    { 'id', member_id },
+    { 'name', text(1, 128) },
+    { 'email', text(0, 254) },
+    { 'tenant', member_id },
+    { 'created', milliseconds },
+    { 'updated', milliseconds },
+}
+
+local META = {
+    { 'schema', one_of({ '1' }) },
+    { 'epoch', hex(32) },
+    { 'lease', lease },
+    { 'prefix', prefix },
+    { 'peppers', peppers },
+    { 'log_length', log_length },
+}
+
+
+-- arguments ------------------------------------------------------------------
+
+local function check_argument(name, check, value)
+    local must = check(value)
+
+    if must then
+        fail('BADARG', '%s must be %s', name, must)
+    end
+end
+
+
+local function store_name(keys)
+    local name = keys[1]
+
+    if #keys ~= 1 or #name > 66 or not name:find('^{[A-Za-z0-9_.-]+}$') then
+        fail('BADARG', 'store must be the one key: 1 to 64 of'
+                       .. ' A-Z a-z 0-9 _ . - in braces')
+    end
+
+    return name
+end
+
+
+-- Returns the arguments by name.  positional holds { name, validator };
+-- named maps a name to { validator, default }: without a default it is
+-- required; false means that it may be absent.
+local function arguments(args, positional, named)
+    local values = {}
+
+    for i, argument in ipairs(positional) do
+        if not args[i] then
+            fail('BADARG', '%s is missing', argument[1])
+        end
+
+        check_argument(argument[1], argument[2], args[i])
+        values[argument[1]] = args[i]
+    end
+
+    for i = #positional + 1, #args, 2 do
+        local name, value = args[i], args[i + 1]
+
+        if not named[name] then
+            fail('BADARG', '%s is not an argument of this function',
+                 #name <= 32 and name:find('^[a-z_]+$') and name
+                 or 'argument ' .. i)
+        end
+
+        if values[name] then
+            fail('BADARG', '%s is repeated', name)
+        end
+
+        if not value then
+            fail('BADARG', '%s has no value', name)
+        end
+
+        check_argument(name, named[name][1], value)
+        values[name] = value
+    end
+
+    for name, argument in pairs(named) do
+        if values[name] == nil then
+            if argument[2] == nil then
+                fail('BADARG', '%s is missing', name)
+            end
+
+            values[name] = argument[2] or nil
+        end
+    end
+
+    return values
+end
+
+
+-- keys and reading -----------------------------------------------------------
+
+local function digits(number)
+    return string.format('%.0f', number)
+end
+
+
+local function now()
+    local time = redis.call('TIME')
+
+    return digits(tonumber(time[1]) * 1000
+                  + math.floor(tonumber(time[2]) / 1000))
+end
+
+
+-- A hash by name, and as Redis gives it; nil if there is none.
+local function read_hash(key)
+    local flat = redis.call('HGETALL', key)
+    local hash = {}
+
+    for i = 1, #flat, 2 do
+        hash[flat[i]] = flat[i + 1]
+    end
+
+    if #flat > 0 then
+        return hash, flat
+    end
+end
+
+
+-- Someone may have edited the store by hand: what does not fit the contract
+-- must not be passed on.
+local function check_object(what, fields, object)
+    for _, field in ipairs(fields) do
+        local name, check, may_be_absent = field[1], field[2], field[3]
+        local value = object[name]
+        local must
+
+        if value then
+            must = check(value)
+        elseif not may_be_absent then
+            must = 'there'
+        end
+
+        if must then
+            fail('BADSTORE', '%s is damaged: %s must be %s', what, name, must)
+        end
+    end
+end
+
+
+-- The store's meta, checked, with its version as a number in `head`.
+local function open(store)
+    local meta = read_hash(store .. ':meta')
+
+    if not meta then
+        fail('NOINIT', 'there is no store %s here: is this the right Redis and'
+                       .. ' database, was it emptied, or was it never'
+                       .. ' initialised?', store)
+    end
+
+    check_object(store .. ':meta', META, meta)
+    check_object(store .. ':meta', {
+        { 'version', integer(1, VERSION_MAX) },
+        { 'chain', hex(40) },
+    }, meta)
+
+    meta.head = tonumber(meta.version)
+
+    return meta
+end
+
+
+local function read_key(store, id)
+    local key = store .. ':key:' .. id
+    local record = read_hash(key)
+
+    if not record then
+        fail('NOKEY', 'no key has the id %s', id)
+    end
+
+    check_object(key, RECORD, record)
+
+    return record
+end
+
+
+local function read_member(store, id)
+    local key = store .. ':member:' .. id
+    local member = read_hash(key)
+
+    if not member then
+        fail('NOMEMBER', 'no member has the id %s', id)
+    end
+
+    check_object(key, MEMBER, member)
+
+    return member
+end
+
+
+-- An object's fields as an answer, in the contract's order.
+local function flat(fields, object)
+    local answer = {}
+
+    for _, field in ipairs(fields) do
+        local value = object[field[1]]
+
+        if value then
+            answer[#answer + 1] = field[1]
+            answer[#answer + 1] = value
+        end
+    end
+
+    return answer
+end
+
+
+local function append(answer, ...)
+    for _, value in ipairs({ ... }) do
+        answer[#answer + 1] = value
+    end
+
+    return answer
+end
+
+
+local function hset(key, fields, object)
+    return append({ 'HSET', key }, unpack(flat(fields, object)))
+end
+
+
+local function status_sets(store, tenant)
+    local sets = {}
+
+    for i, name in ipairs(STATUSES) do
+        sets[i] = tenant and store .. ':tenant:' .. tenant .. ':' .. name
+                  or store .. ':status:' .. name
+    end
+
+    return sets
+end
+
+
+-- Up to limit entries { id, created version } of the sets together, in the
+-- order of the versions, from behind the cursor.  A key keeps its version
+-- when its status changes, so nothing is missed or met twice in between.
+local function by_version(sets, newest_first, cursor, limit)
+    local entries = {}
+
+    for _, set in ipairs(sets) do
+        local found
+
+        if newest_first then
+            found = redis.call('ZRANGE', set, cursor and '(' .. cursor
+                               or '+inf', '-inf', 'BYSCORE', 'REV',
+                               'LIMIT', 0, limit, 'WITHSCORES')
+        else
+            found = redis.call('ZRANGE', set, cursor and '(' .. cursor
+                               or '-inf', '+inf', 'BYSCORE',
+                               'LIMIT', 0, limit, 'WITHSCORES')
+        end
+
+        for i = 1, #found, 2 do
+            entries[#entries + 1] = { found[i], tonumber(found[i + 1]) }
+        end
+    end
+
+    if #sets > 1 then
+        table.sort(entries, function(a, b)
+            if newest_first then
+                return a[2] > b[2]
+            end
+
+            return a[2] < b[2]
+        end)
+    end
+
+    return entries
+end
+
+
+-- change ---------------------------------------------------------------------
+
+local TYPES = { XADD = 'stream', HSET = 'hash', HDEL = 'hash',
+                ZADD = 'zset', ZREM = 'zset' }
+
+
+-- By hand, for the order of the fields; cjson for what is in the quotes.
+local function json(fields, object)
+    local members = {}
+
+    for _, field in ipairs(fields) do
+        local value = object[field[1]]
+
+        if value then
+            members[#members + 1] = '"' .. field[1] .. '":'
+                                    .. cjson.encode(value)
+        end
+    end
+
+    return '{' .. table.concat(members, ',') .. '}'
+end
+
+
+-- A write that fails half-way through a plan would leave half a change: all
+-- that can make one fail is looked at before the first.
+local function check_plan(plan)
+    for _, write in ipairs(plan) do
+        local key = write[2]
+
+        if not redis.acl_check_cmd(unpack(write)) then
+            fail('NOPERM', 'this Redis user may not %s %s', write[1], key)
+        end
+
+        if TYPES[write[1]] then
+            local found = redis.call('TYPE', key).ok
+
+            if found ~= 'none' and found ~= TYPES[write[1]] then
+                fail('BADSTORE', '%s is a %s, not a %s: something else writes'
+                                 .. ' under the store\'s name', key, found,
+                     TYPES[write[1]])
+            end
+        end
+    end
+end
+
+
+local function next_version(meta)
+    if meta.head >= VERSION_MAX then
+        fail('BADSTORE', 'the version %s is the last that there is',
+             digits(meta.head))
+    end
+
+    return digits(meta.head + 1)
+end
+
+
+-- The one way to change anything: raises the version, chains and appends the
+-- entry, applies the plan (a list of Redis commands) and publishes.  `what`
+-- is the entry: op, at, actor, reason, and one of key, member or meta with
+-- its fields.
+local function change(store, meta, what, subject, fields, object, plan)
+    local head = next_version(meta)
+    local entry = table.concat({
+        '{"op":', cjson.encode(what.op),
+        ',"at":', what.at,
+        ',"actor":', cjson.encode(what.actor),
+        ',"reason":', cjson.encode(what.reason),
+        ',"', subject, '":', json(fields, object), '}',
+    })
+    local chain = redis.sha1hex(meta.chain .. '\n' .. entry)
+
+    -- The log first: it alone may refuse what the checks let through, an id
+    -- that is not above its last.
+    table.insert(plan, 1, { 'XADD', store .. ':log', 'MAXLEN', '~',
+                            meta.log_length, head .. '-0',
+                            'chain', chain, 'entry', entry })
+    plan[#plan + 1] = { 'HSET', store .. ':meta', 'version', head,
+                        'chain', chain }
+    plan[#plan + 1] = { 'PUBLISH', store .. ':events',
+                        table.concat({ head, meta.chain, chain, entry }, ' ') }
+
+    check_plan(plan)
+
+    for i, write in ipairs(plan) do
+        local answer = redis.pcall(unpack(write))
+
+        if type(answer) == 'table' and answer.err then
+            if i == 1 and answer.err:find('^ERR') then
+                fail('BADSTORE', '%s:log has entries beyond version %s', store,
+                     meta.version)
+            end
+
+            error(answer)
+        end
+    end
+
+    return head
+end
+
+
+-- functions ------------------------------------------------------------------
+
+local COUNT = { integer(1, 1000), '100' }
+local SCAN = 1000    -- entries looked at in one call where a filter skips some
+
+
+local function init(store, args)
+    local a = arguments(args, {}, {
+        epoch = { hex(32) },
+        pepper = { pepper },
+        prefix = { prefix, 'mm_' },
+        lease = { lease, '5000' },
+        log_length = { log_length, '1000000' },
+        actor = { actor },
+        reason = { reason, '' },
+    })
+
+    if redis.call('EXISTS', store .. ':meta') == 1 then
+        fail('INITED', 'the store %s is initialised', store)
+    end
+
+    local rest = status_sets(store)
+
+    for _, name in ipairs({ 'log', 'digests', 'members', 'edges' }) do
+        rest[#rest + 1] = store .. ':' .. name
+    end
+
+    if redis.call('EXISTS', unpack(rest)) > 0 then
+        fail('BADSTORE', '%s:meta is gone, but other keys of the store are'
+                         .. ' here: restore it from a backup, or delete all'
+                         .. ' keys that begin with %s:', store, store)
+    end
+
+    local meta = {
+        schema = '1', epoch = a.epoch, lease = a.lease, prefix = a.prefix,
+        peppers = a.pepper, log_length = a.log_length,
+        head = 0, chain = a.epoch,
+    }
+    local head = change(store, meta, { op = 'init', at = now(),
+                                       actor = a.actor, reason = a.reason },
+                        'meta', META, meta,
+                        { hset(store .. ':meta', META, meta) })
+
+    return { 'epoch', a.epoch, 'version', head, 'lease', a.lease,
+             'prefix', a.prefix }
+end
+
+
+local function meta_of(store, args)
+    arguments(args, {}, {})
+
+    local meta = open(store)
+    local first = redis.call('XRANGE', store .. ':log', '-', '+',
+                             'COUNT', 1)[1]
+    local answer = append(flat(META, meta), 'version', meta.version,
+                          'chain', meta.chain, 'time', now())
+
+    for i, set in ipairs(status_sets(store)) do
+        append(answer, STATUSES[i], digits(redis.call('ZCARD', set)))
+    end
+
+    return append(answer,
+                  'members', digits(redis.call('ZCARD', store .. ':members')),
+                  'edges', digits(redis.call('HLEN', store .. ':edges')),
+                  'log_first', first and first[1]:match('^%d+') or '')
+end
+
+
+local function same(fields, a, b)
+    for _, name in ipairs(fields) do
+        if a[name] ~= b[name] then
+            return false
+        end
+    end
+
+    return true
+end
+
+
+local function member_put(store, args)
+    local a = arguments(args, { { 'id', member_id } }, {
+        name = { text(1, 128) },
+        email = { text(0, 254), '' },
+        tenant = { member_id },
+        actor = { actor },
+        reason = { reason, '' },
+    })
+    local meta = open(store)
+    local at = now()
+    local key = store .. ':member:' .. a.id
+    local old
+
+    if redis.call('EXISTS', key) == 1 then
+        old = read_member(store, a.id)
+
+        if same({ 'name', 'email', 'tenant' }, old, a) then
+            return { 'id', a.id, 'version', meta.version, 'epoch', meta.epoch,
+                     'at', old.updated, 'changed', '0' }
+        end
+
+        if old.tenant ~= a.tenant
+           and redis.call('ZCARD', store .. ':of:' .. a.id) > 0
+        then
+            fail('CONFLICT', 'the member %s has keys in the tenant %s, and a'
+                             .. ' key keeps its tenant: create another member'
+                             .. ' in %s', a.id, old.tenant, a.tenant)
+        end
+    end
+
+    local member = {
+        id = a.id, name = a.name, email = a.email, tenant = a.tenant,
+        created = old and old.created or at, updated = at,
+    }
+    local head = change(store, meta, { op = 'member', at = at,
+                                       actor = a.actor, reason = a.reason },
+                        'member', MEMBER, member, {
+        hset(key, MEMBER, member),
+        { 'ZADD', store .. ':members', '0', a.id },
+    })
+
+    return { 'id', a.id, 'version', head, 'epoch', meta.epoch, 'at', at,
+             'changed', '1' }
+end
+
+
+local function member_get(store, args)
+    local a = arguments(args, { { 'id', member_id } }, {})
+
+    open(store)
+
+    local answer = flat(MEMBER, read_member(store, a.id))
+    local keys = redis.call('ZCARD', store .. ':of:' .. a.id)
+
+    return append(answer, 'keys', digits(keys))
+end
+
+
+-- One page of a listing: the hashes that wanted() lets through, at most
+-- count, and the cursor of the last entry that was looked at; empty when there
+-- is nothing behind it.  find(limit) gives entries { key, cursor }.
+local function page(find, count, filtered, wanted)
+    local limit = (filtered and SCAN or count) + 1
+    local hashes, cursor = {}, ''
+
+    for i, entry in ipairs(find(limit)) do
+        if #hashes == count or i == limit then
+            return { cursor, hashes }
+        end
+
+        local hash, as_given = read_hash(entry.key)
+
+        if hash and wanted(hash) then
+            hashes[#hashes + 1] = as_given
+        end
+
+        cursor = entry.cursor
+    end
+
+    return { '', hashes }
+end
+
+
+local function members(store, args)
+    local a = arguments(args, {}, {
+        tenant = { member_id, false },
+        cursor = { or_empty(member_id), '' },
+        count = COUNT,
+    })
+
+    open(store)
+
+    return page(function(limit)
+        local ids = redis.call('ZRANGE', store .. ':members',
+                               a.cursor == '' and '-' or '(' .. a.cursor, '+',
+                               'BYLEX', 'LIMIT', 0, limit)
+
+        for i, id in ipairs(ids) do
+            ids[i] = { key = store .. ':member:' .. id, cursor = id }
+        end
+
+        return ids
+    end, tonumber(a.count), a.tenant, function(member)
+        return not a.tenant or member.tenant == a.tenant
+    end)
+end
+
+
+local function knows_pepper(meta, wanted)
+    for one in meta.peppers:gmatch('[^ ]+') do
+        if one == wanted then
+            return true
+        end
+    end
+
+    return false
+end
+
+
+local function create(store, args)
+    local a = arguments(args, { { 'id', key_id } }, {
+        digest = { hex(64) },
+        pepper = { pepper },
+        hint = { text(0, 32), '' },
+        name = { text(1, 128) },
+        member = { member_id },
+        scopes = { scopes, '' },
+        expires = { integer(1, 9999999999), false },
+        status = { one_of({ 'enabled', 'disabled' }), 'enabled' },
+        actor = { actor },
+        reason = { reason, '' },
+    })
+    local meta = open(store)
+
+    if redis.call('EXISTS', store .. ':key:' .. a.id) == 1 then
+        fail('DUPID', 'a key with the id %s exists', a.id)
+    end
+
+    if redis.call('HEXISTS', store .. ':digests', a.digest) == 1 then
+        fail('DUPDIGEST', 'a key with this digest exists: the same key text'
+                          .. ' was created or imported before')
+    end
+
+    local tenant = read_member(store, a.member).tenant
+
+    if not knows_pepper(meta, a.pepper) then
+        fail('PEPPER', 'the pepper %s is not one that the store knows (%s): is'
+                       .. ' this the right pepper file?', a.pepper,
+             meta.peppers)
+    end
+
+    local at = now()
+    local head = next_version(meta)
+    local record = {
+        id = a.id,
+        status = a.status,
+        digest = a.digest,
+        pepper = a.pepper:match('^[^:]+'),
+        hint = a.hint ~= '' and a.hint or nil,
+        name = a.name,
+        member = a.member,
+        tenant = tenant,
+        scopes = a.scopes ~= '' and a.scopes or nil,
+        expires = a.expires,
+        created = at,
+        created_by = a.actor,
+        updated = at,
+        updated_by = a.actor,
+        reason = a.reason ~= '' and a.reason or nil,
+        created_version = head,
+        version = head,
+    }
+
+    change(store, meta, { op = 'create', at = at, actor = a.actor,
+                          reason = a.reason }, 'key', RECORD, record, {
+        hset(store .. ':key:' .. a.id, RECORD, record),
+        { 'HSET', store .. ':digests', a.digest, a.id },
+        { 'ZADD', store .. ':status:' .. a.status, head, a.id },
+        { 'ZADD', store .. ':tenant:' .. tenant .. ':' .. a.status, head,
+          a.id },
+        { 'ZADD', store .. ':of:' .. a.member, head, a.id },
+    })
+
+    return { 'id', a.id, 'version', head, 'epoch', meta.epoch, 'at', at,
+             'status', a.status }
+end
+
+
+local function set_status(store, args)
+    local a = arguments(args, { { 'id', key_id }, { 'status', status } }, {
+        actor = { actor },
+        reason = { reason, '' },
+    })
+    local meta = open(store)
+    local record = read_key(store, a.id)
+    local old = record.status
+
+    if old == a.status then
+        return { 'id', a.id, 'version', record.version, 'epoch', meta.epoch,
+                 'at', record.updated, 'status', old, 'changed', '0' }
+    end
+
+    if old == 'revoked' then
+        fail('REVOKED', 'the key %s is revoked, for ever: create a new one',
+             a.id)
+    end
+
+    local at = now()
+    local head = next_version(meta)
+    local key = store .. ':key:' .. a.id
+    local by_status = store .. ':status:'
+    local by_tenant = store .. ':tenant:' .. record.tenant .. ':'
+
+    record.status = a.status
+    record.updated = at
+    record.updated_by = a.actor
+    record.reason = a.reason ~= '' and a.reason or nil
+    record.version = head
+
+    change(store, meta, { op = 'set_status', at = at, actor = a.actor,
+                          reason = a.reason }, 'key', RECORD, record, {
+        { 'HDEL', key, 'reason' },
+        hset(key, RECORD, record),
+        { 'ZREM', by_status .. old, a.id },
+        { 'ZADD', by_status .. a.status, record.created_version, a.id },
+        { 'ZREM', by_tenant .. old, a.id },
+        { 'ZADD', by_tenant .. a.status, record.created_version, a.id },
+    })
+
+    return { 'id', a.id, 'version', head, 'epoch', meta.epoch, 'at', at,
+             'status', a.status, 'changed', '1' }
+end
+
+
+local function get(store, args)
+    local a = arguments(args, { { 'id', key_id } }, {})
+
+    open(store)
+
+    return flat(RECORD, read_key(store, a.id))
+end
+
+
+local function list(store, args)
+    local a = arguments(args, {}, {
+        status = { status, false },
+        member = { member_id, false },
+        tenant = { member_id, false },
+        cursor = { or_empty(version), '' },
+        count = COUNT,
+    })
+
+    open(store)
+
+    local sets
+
+    if a.member then
+        sets = { store .. ':of:' .. a.member }
+    elseif a.status then
+        sets = { a.tenant and store .. ':tenant:' .. a.tenant .. ':'
+                              .. a.status
+                 or store .. ':status:' .. a.status }
+    else
+        sets = status_sets(store, a.tenant)
+    end
+
+    return page(function(limit)
+        local entries = by_version(sets, true, a.cursor ~= '' and a.cursor,
+                                   limit)
+
+        for i, entry in ipairs(entries) do
+            entries[i] = { key = store .. ':key:' .. entry[1],
+                           cursor = digits(entry[2]) }
+        end
+
+        return entries
+    end, tonumber(a.count), a.member, function(record)
+        return (not a.status or record.status == a.status)
+               and (not a.tenant or record.tenant == a.tenant)
+    end)
+end
+
+
+-- How what an edge has applied stands to the store's history.
+local function verdict(store, meta, a)
+    local applied = tonumber(a.version)
+
+    if a.epoch ~= meta.epoch then
+        return 'epoch'
+    end
+
+    if applied > meta.head then
+        return 'ahead'
+    end
+
+    local chain = meta.chain
+
+    if applied < meta.head then
+        local id = a.version .. '-0'
+        local entry = redis.call('XRANGE', store .. ':log', id, id)[1]
+
+        if not entry then
+            return 'trimmed'
+        end
+
+        chain = entry[2][2]
+    end
+
+    return a.chain == chain and 'ok' or 'fork'
+end
+
+
+-- When an edge renewed last, of what was recorded then.
+local function renewed_at(recorded)
+    local ok, renewal = pcall(cjson.decode, recorded or '')
+
+    return ok and type(renewal) == 'table' and tonumber(renewal.at) or nil
+end
+
+
+local RENEWAL = { { 'boot' }, { 'version' }, { 'epoch' }, { 'address' },
+                  { 'software' } }
+
+
+local function renew(store, args)
+    local a = arguments(args, { { 'edge', edge_name } }, {
+        boot = { hex(32) },
+        epoch = { or_empty(hex(32)), '' },
+        version = { or_empty(version), '' },
+        chain = { or_empty(hex(40)), '' },
+        address = { text(0, 128), '' },
+        software = { text(0, 128), '' },
+    })
+
+    if (a.epoch == '') ~= (a.version == '')
+       or (a.epoch == '') ~= (a.chain == '')
+    then
+        fail('BADARG', 'epoch, version and chain must be all there or all'
+                       .. ' empty')
+    end
+
+    local meta = open(store)
+    local edges = store .. ':edges'
+    local before = renewed_at(redis.call('HGET', edges, a.edge))
+    local at = now()
+    local found = verdict(store, meta, a)
+
+    if found == 'ok' then
+        redis.call('HSET', edges, a.edge,
+                   json(RENEWAL, a):sub(1, -2) .. ',"at":' .. at .. '}')
+    end
+
+    return { 'verdict', found, 'epoch', meta.epoch, 'version', meta.version,
+             'chain', meta.chain, 'lease', meta.lease, 'previous',
+             before and digits(math.max(0, tonumber(at) - before)) or '' }
+end
+
+
+local function edges(store, args)
+    arguments(args, {}, {})
+    open(store)
+
+    local _, renewals = read_hash(store .. ':edges')
+    local answer = {}
+
+    for i = 1, renewals and #renewals or 0, 2 do
+        answer[#answer + 1] = { renewals[i], renewals[i + 1] }
+    end
+
+    return answer
+end
+
+
+local function since(store, args)
+    local a = arguments(args, { { 'version', version },
+                                { 'count', integer(1, 10000) } }, {})
+    local meta = open(store)
+    local count = tonumber(a.count)
+    local after = tonumber(a.version)
+    local entries = {}
+
+    -- From `version` itself, whose chain is the first one's previous.
+    local found = redis.call('XRANGE', store .. ':log', a.version .. '-0', '+',
+                             'COUNT', count + 1)
+    local last, chain = 0, meta.epoch
+
+    for _, entry in ipairs(found) do
+        local id = tonumber(entry[1]:match('^(%d+)%-0$'))
+
+        if not id then
+            fail('BADSTORE', '%s:log has an entry %s that is no version',
+                 store, entry[1])
+        end
+
+        if id > after and #entries < count then
+            entries[#entries + 1] = { digits(id), id == last + 1 and chain
+                                      or '', entry[2][2], entry[2][4] }
+        end
+
+        last, chain = id, entry[2][2]
+    end
+
+    return { meta.epoch, meta.version, meta.chain, entries }
+end
+
+
+local function snapshot(store, args)
+    local a = arguments(args, { { 'cursor', version },
+                                { 'count', integer(1, 10000) } }, {})
+    local meta = open(store)
+    local count = tonumber(a.count)
+    local entries = by_version(status_sets(store), false, a.cursor, count + 1)
+    local ids = {}
+
+    for i = 1, math.min(count, #entries) do
+        ids[i] = entries[i][1]
+    end
+
+    return { meta.epoch, meta.version, meta.chain,
+             #entries > count and digits(entries[count][2]) or '0', ids }
+end
+
+
+local function register(name, callback, ...)
+    redis.register_function({
+        function_name = name,
+        flags = { ... },
+        callback = function(keys, args)
+            local ok, answer = pcall(function()
+                return callback(store_name(keys), args)
+            end)
+
+            return ok and answer or failure(answer)
+        end,
+    })
+end
+
+
+register('apikey_init', init)
+register('apikey_meta', meta_of, 'no-writes')
+register('apikey_member_put', member_put)
+register('apikey_member_get', member_get, 'no-writes')
+register('apikey_members', members, 'no-writes')
+register('apikey_create', create)
+register('apikey_set_status', set_status, 'allow-oom')
+register('apikey_get', get, 'no-writes')
+register('apikey_list', list, 'no-writes')
+register('apikey_renew', renew, 'allow-oom')
+register('apikey_edges', edges, 'no-writes')
+register('apikey_since', since, 'no-writes')
+register('apikey_snapshot', snapshot, 'no-writes')
