@@ -20,20 +20,20 @@ local function fail(name, ...)
 end
 
 
--- Turns whatever ended a function early into its answer.  Text that a caller
--- sent is never repeated in one.
+-- Turns whatever ended a function early into its answer: an error of ours or
+-- of Redis begins with its name, any other is a fault in this file.  (The
+-- pcall that Redis gives to functions makes texts of error tables.)
 local function failure(cause)
-    if type(cause) ~= 'table' or type(cause.err) ~= 'string' then
-        return redis.error_reply('ERR apikey: ' .. tostring(cause))
+    local message = type(cause) == 'table' and cause.err or tostring(cause)
+
+    if message:find('^WRONGTYPE ') then
+        message = 'BADSTORE a key of the store holds another type of value:'
+                  .. ' something else writes under the store\'s name'
+    elseif not message:find('^%u+ ') then
+        message = 'ERR apikey: ' .. message
     end
 
-    if cause.err:find('^WRONGTYPE') then
-        return redis.error_reply('BADSTORE a key of the store holds another'
-                                 .. ' type of value: something else writes'
-                                 .. ' under the store\'s name')
-    end
-
-    return redis.error_reply(cause.err)
+    return { err = message }
 end
 
 
