@@ -16,6 +16,7 @@
 
 #define APIKEY_CHAIN_LEN        40 /* hex digits */
 #define APIKEY_EPOCH_HEX        32 /* hex digits */
+#define APIKEY_STORE_PEPPERS    2  /* that a store may know at a time */
 
 #define APIKEY_RECORD_ERROR_LEN 256
 
@@ -81,6 +82,14 @@ typedef struct {
 int apikey_entry_decode(apikey_store_entry_t *entry, uint64_t version,
                         const char *json, size_t len,
                         char error[static APIKEY_RECORD_ERROR_LEN]);
+
+/*
+ * Parses meta's `peppers`, "<id>:<16 hex digits>" with one blank between, into
+ * their fingerprints; 0 for none.  Returns 0, or -1 if there is none, one is
+ * malformed, or there are more than fit.
+ */
+int apikey_peppers_parse(uint64_t fingerprint[static APIKEY_STORE_PEPPERS],
+                         const char *text);
 
 /*
  * Splits a message of the channel, "<version> <previous> <chain> <entry>".
