@@ -57,6 +57,9 @@ void apikey_pepper_ring_wipe(apikey_pepper_ring_t *ring);
 const apikey_pepper_t *
 apikey_pepper_find(const apikey_pepper_ring_t *ring, const char *id);
 
+/* 1 if id is a pepper's id, 1 to APIKEY_PEPPER_ID_MAX of [a-z0-9_-]. */
+int apikey_pepper_id_check(const char *id);
+
 /*
  * Creates path (mode 0600, never over an existing file) with one new random
  * pepper of this id, and makes it durable (fsync of the file and its
