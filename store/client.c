@@ -91,7 +91,7 @@ client_hello(apikey_client_t *client, const apikey_url_t *url)
 {
     apikey_args_t args = { 0 };
     redisReply   *reply;
-    const char   *server, *version, *role;
+    char          server[16], version[32], role[16];
 
     apikey_args_add(&args, "HELLO");
     apikey_args_add(&args, "2");
@@ -107,13 +107,15 @@ client_hello(apikey_client_t *client, const apikey_url_t *url)
         return -1;
     }
 
-    server = apikey_reply_text(reply, "server");
-    version = apikey_reply_text(reply, "version");
-    role = apikey_reply_text(reply, "role");
+    if (apikey_reply_copy(reply, "server", server, sizeof(server)) == 0
+        && apikey_reply_copy(reply, "version", version, sizeof(version)) == 0)
+    {
+        snprintf(client->server, sizeof(client->server), "%s %s", server,
+                 version);
+    }
 
-    snprintf(client->server, sizeof(client->server), "%s %s",
-             server ? server : "unknown", version ? version : "?");
-    client->replica = role && strcmp(role, "replica") == 0;
+    client->replica = apikey_reply_copy(reply, "role", role, sizeof(role)) == 0
+                      && strcmp(role, "replica") == 0;
 
     freeReplyObject(reply);
 
@@ -351,22 +353,23 @@ reply_value(const redisReply *reply, const char *name)
 }
 
 
-const char *
-apikey_reply_text(const redisReply *reply, const char *name)
+int
+apikey_reply_copy(const redisReply *reply, const char *name, char *buffer,
+                  size_t size)
 {
     const redisReply *value;
 
     value = reply_value(reply, name);
 
-    if (value == NULL
-        || (value->type != REDIS_REPLY_STRING
-            && value->type != REDIS_REPLY_STATUS)
-        || strlen(value->str) != value->len)
+    if (value == NULL || value->type != REDIS_REPLY_STRING
+        || value->len >= size || memchr(value->str, '\0', value->len))
     {
-        return NULL;
+        return -1;
     }
 
-    return value->str;
+    memcpy(buffer, value->str, value->len + 1);
+
+    return 0;
 }
 
 

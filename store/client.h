@@ -48,7 +48,7 @@ typedef struct {
                                               first word, "NOKEY"; else "" */
     char text[APIKEY_CLIENT_TEXT_MAX + 1]; /* the rest, or a sentence */
 
-    char server[APIKEY_CLIENT_SERVER_MAX + 1]; /* "redis 7.0.15" */
+    char server[APIKEY_CLIENT_SERVER_MAX + 1]; /* "redis 7.0.15", or "" */
     int  replica; /* 1: the server said that it is one */
 
     redisContext *context;
@@ -102,13 +102,14 @@ apikey_args_pair(apikey_args_t *args, const char *name, const char *value);
 
 
 /*
- * Flat name/value answers.  _text returns the value's bytes, which belong to
- * the reply and are terminated, or NULL if the name is not there or its value
- * is no text or holds a NUL.  _number returns 0 and a decimal value of at
- * most 19 digits, or -1.
+ * Flat name/value answers.  _copy copies a text without NUL and a terminator
+ * to buffer and returns 0, or -1 if the name is not there, its value is no
+ * such text, or size is too small.  _number returns 0 and a whole number of
+ * at most 19 digits, or -1.
  */
-const char *apikey_reply_text(const redisReply *reply, const char *name);
-int         apikey_reply_number(const redisReply *reply, const char *name,
-                                uint64_t *number);
+int apikey_reply_copy(const redisReply *reply, const char *name, char *buffer,
+                      size_t size);
+int apikey_reply_number(const redisReply *reply, const char *name,
+                        uint64_t *number);
 
 #endif /* APIKEY_STORE_CLIENT_H */
