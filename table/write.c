@@ -227,6 +227,19 @@ apikey_writer_prepare(apikey_writer_t *writer)
 }
 
 
+/*
+ * Raises the change counter.  The fence makes the change visible to every
+ * processor before this returns: the caller may acknowledge it next (W3).
+ */
+static void
+announce(apikey_writer_t *writer)
+{
+    atomic_fetch_add_explicit(&writer->control->changes, 1,
+                              memory_order_release);
+    atomic_thread_fence(memory_order_seq_cst);
+}
+
+
 static int
 valid_put(const apikey_put_t *put)
 {
@@ -286,8 +299,7 @@ apikey_writer_put(apikey_writer_t *writer, const apikey_put_t *put,
     }
 
     if (changed) {
-        atomic_fetch_add_explicit(&writer->control->changes, 1,
-                                  memory_order_release);
+        announce(writer);
     }
 
     if (conflict && brought_back) {
@@ -358,8 +370,7 @@ apikey_writer_publish(apikey_writer_t *writer)
                               memory_order_release);
     }
 
-    atomic_fetch_add_explicit(&writer->control->changes, 1,
-                              memory_order_release);
+    announce(writer);
 
     apikey_gen_drop(&writer->current, writer->directory.fd, 1);
 
