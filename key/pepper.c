@@ -83,6 +83,10 @@ read_id(apikey_pepper_t *pepper, const char *text, size_t len)
     memcpy(pepper->id, text, len);
     pepper->id[len] = '\0';
 
+    if (strlen(pepper->id) != len) {
+        return -1; /* a NUL inside */
+    }
+
     return apikey_pepper_id_check(pepper->id) ? 0 : -1;
 }
 
