@@ -17,14 +17,14 @@
  * THE ORDER OF ONE DECISION (read.c), each step an acquire load:
  *
  *   R1  control.deadline
- *   R2  slot.state, slot.record, the record, slot.state again (equal or retry)
+ *   R2  slot.state, one word: the key's status and which record is its own
  *   R3  generation.retired and control.generation
  *   R4  the clock; the view is fresh only if now < deadline
  *
  * THE ORDER OF ONE CHANGE AND ONE RENEWAL (write.c), each step a release
  * store:
  *
- *   W1  record bytes, slot.record, slot.state: in every live generation
+ *   W1  the record's bytes, then slot.state: in every live generation
  *   W2  when a generation replaces another: control.generation, then retired
  *       in the old one
  *   W3  only then may the daemon acknowledge, and publish control.deadline
@@ -62,9 +62,6 @@
    know"; the writer grows the table rather than place a key further away. */
 #define APIKEY_PROBES_MAX 1024
 
-/* A reader that meets a changing slot this often in a row: "cannot know". */
-#define APIKEY_RETRIES_MAX 16
-
 /* No lease is longer (docs/store.md, apikey_init); a deadline further away is
    damage.  Microseconds. */
 #define APIKEY_LEASE_MAX 3600000000LL
@@ -82,15 +79,14 @@
 
 
 /*
- * Status codes differ from each other and from zero in 8 bits, so that no
- * flipped bits short of a catastrophe turn one into another.  Zero, and
- * anything that is no code, denies.
+ * Status codes, of 12 bits, differ from each other in 8 bits and from zero in
+ * 4.  Zero, and anything that is no code, denies.
  */
 typedef enum {
-    APIKEY_EMPTY = 0x0000,
-    APIKEY_ENABLED = 0x00ff,
-    APIKEY_DISABLED = 0x0f0f,
-    APIKEY_REVOKED = 0x3333
+    APIKEY_EMPTY = 0x000,
+    APIKEY_ENABLED = 0x00f,
+    APIKEY_DISABLED = 0x0f0,
+    APIKEY_REVOKED = 0xf00
 } apikey_status_t;
 
 
@@ -247,23 +243,46 @@ typedef struct {
 
 /*
  * A slot.  Empty while state is zero.  The digest is written before the first
- * state and never again; then state and record are each replaced by one
- * store, the record first: a reader that sees the same state before and after
- * it read the record has a pair that was true at one moment.  There is no odd
- * window: the writer may be killed between any two instructions.
+ * state and never again.  Whatever a change does, to the status, to the texts
+ * or to both, becomes visible by one store to `state`: there is no odd window,
+ * nothing to retry, and the writer may be killed between any two instructions.
  */
 typedef struct {
-    apikey_word_t state; /* version << 16 | status; version of the key's
-                                last change */
+    apikey_word_t state; /* sealed: offset of the record in the record
+                                area / 8 (36 bits), status (12 bits) */
     apikey_word_t digest[4];
-    apikey_word_t record;    /* sealed; offset in the record area / 8 */
+    apikey_word_t version;   /* of the key's last change; the writer's, to
+                                merge by.  Stored before state: a reader may
+                                see it a change early. */
     apikey_word_t unused[2]; /* zero */
 } apikey_slot_t;
 
-#define apikey_state(version, status) ((uint64_t) (version) << 16 | (status))
-#define apikey_state_status(state)    ((state) &0xffff)
-#define apikey_state_version(state)   ((state) >> 16)
-#define APIKEY_VERSION_MAX            ((1ULL << 48) - 1)
+#define APIKEY_STATUS_BITS 12
+#define APIKEY_OFFSET_MAX  (((1ULL << 36) - 1) * 8) /* bytes */
+#define APIKEY_VERSION_MAX ((1ULL << 48) - 1)
+
+static inline uint64_t
+apikey_state(uint64_t offset, apikey_status_t status)
+{
+    return apikey_seal(offset / 8 << APIKEY_STATUS_BITS | (uint64_t) status);
+}
+
+/* Returns 1 and what the word says; 0 if it is damaged or no status. */
+static inline int
+apikey_state_split(uint64_t word, uint64_t *offset, apikey_status_t *status)
+{
+    uint64_t value;
+
+    if (!apikey_unseal(word, &value)) {
+        return 0;
+    }
+
+    *status = (apikey_status_t) (value & ((1U << APIKEY_STATUS_BITS) - 1));
+    *offset = (value >> APIKEY_STATUS_BITS) * 8;
+
+    return *status == APIKEY_ENABLED || *status == APIKEY_DISABLED
+           || *status == APIKEY_REVOKED;
+}
 
 /*
  * A record: this head, then the texts in the order of their lengths, without

@@ -293,11 +293,30 @@ gen_find(const apikey_gen_t *gen, const uint64_t digest[static 4])
 }
 
 
+/* A slot's status and record; EMPTY if there is no key, or if it is damaged
+   (then *damaged is 1). */
+static apikey_status_t
+slot_status(const apikey_slot_t *slot, uint64_t *offset, int *damaged)
+{
+    apikey_status_t status = APIKEY_EMPTY;
+
+    *damaged = 0;
+
+    if (slot->state != 0 && !apikey_state_split(slot->state, offset, &status))
+    {
+        *damaged = 1;
+        return APIKEY_EMPTY;
+    }
+
+    return status;
+}
+
+
 /* The books: how many keys have this status. */
 static void
-gen_count(apikey_gen_t *gen, uint64_t status, int add)
+gen_count(apikey_gen_t *gen, apikey_status_t status, int add)
 {
-    apikey_word_t *count = NULL;
+    apikey_word_t *count;
 
     switch (status) {
     case APIKEY_ENABLED:
@@ -309,50 +328,55 @@ gen_count(apikey_gen_t *gen, uint64_t status, int add)
     case APIKEY_REVOKED:
         count = &gen->head->revoked;
         break;
+    default:
+        return;
     }
 
-    if (count) {
-        atomic_store_explicit(count,
-                              atomic_load_explicit(count, memory_order_relaxed)
-                                  + (uint64_t) add,
-                              memory_order_relaxed);
-    }
+    atomic_store_explicit(count,
+                          atomic_load_explicit(count, memory_order_relaxed)
+                              + (uint64_t) add,
+                          memory_order_relaxed);
 }
 
 
-/* W1, its last store: one word, and the key has another status everywhere. */
-static void
-set_state(apikey_gen_t *gen, apikey_slot_t *slot, uint64_t version,
-          apikey_status_t status)
+/* Takes `size` bytes of the record area; the record's bytes are there. */
+static uint64_t
+take_record(apikey_gen_t *gen, uint64_t size)
 {
-    gen_count(gen, apikey_state_status(slot->state), -1);
-    gen_count(gen, status, 1);
+    uint64_t offset = gen->used;
 
-    /* pairs with the acquire in find() and read_slot() */
-    atomic_store_explicit(&slot->state, apikey_state(version, status),
-                          memory_order_release);
-}
-
-
-/* W1: the record's bytes are there before the slot refers to them. */
-static void
-set_record(apikey_gen_t *gen, apikey_slot_t *slot, uint64_t offset,
-           uint64_t size)
-{
     gen->used += size;
     atomic_store_explicit(&gen->head->records_used, gen->used,
                           memory_order_relaxed);
 
-    /* pairs with the acquire in read_slot() */
-    atomic_store_explicit(&slot->record, apikey_seal(offset / 8),
+    return offset;
+}
+
+
+/*
+ * W1, its last store: one word, and the key has another status or record, or
+ * both, for every reader.
+ */
+static void
+set_state(apikey_gen_t *gen, apikey_slot_t *slot, uint64_t version,
+          uint64_t offset, apikey_status_t from, apikey_status_t to)
+{
+    gen_count(gen, from, -1);
+    gen_count(gen, to, 1);
+
+    atomic_store_explicit(&slot->version, version, memory_order_relaxed);
+
+    /* pairs with the acquire in find() */
+    atomic_store_explicit(&slot->state, apikey_state(offset, to),
                           memory_order_release);
 }
 
 
+/* An empty slot gets its key. */
 static void
 fill_slot(apikey_gen_t *gen, apikey_slot_t *slot,
-          const uint64_t digest[static 4], uint64_t offset, uint64_t size,
-          uint64_t version, apikey_status_t status)
+          const uint64_t digest[static 4], uint64_t version, uint64_t offset,
+          apikey_status_t status)
 {
     int i;
 
@@ -361,8 +385,7 @@ fill_slot(apikey_gen_t *gen, apikey_slot_t *slot,
                               memory_order_relaxed);
     }
 
-    set_record(gen, slot, offset, size);
-    set_state(gen, slot, version, status);
+    set_state(gen, slot, version, offset, APIKEY_EMPTY, status);
 
     gen->keys++;
 }
@@ -424,6 +447,10 @@ make_record(unsigned char *p, const apikey_put_t *put, uint64_t digest0)
 static apikey_write_t
 gen_room(apikey_gen_t *gen, uint64_t size, int grow)
 {
+    if (gen->used > APIKEY_OFFSET_MAX) {
+        return APIKEY_WRITE_FULL;
+    }
+
     if (gen->records - gen->used >= size) {
         return APIKEY_WRITE_OK;
     }
@@ -432,51 +459,57 @@ gen_room(apikey_gen_t *gen, uint64_t size, int grow)
 }
 
 
-/* Is this what the slot's record says already? */
-static int
-same_record(const apikey_gen_t *gen, const apikey_slot_t *slot,
-            const unsigned char *record, uint64_t size)
+/* Room for one more key and its record: *slot is where it belongs. */
+static apikey_write_t
+room_for_key(apikey_gen_t *gen, const uint64_t digest[static 4], uint64_t size,
+             int grow, apikey_slot_t **slot)
 {
-    uint64_t offset;
+    apikey_write_t rc;
 
-    return apikey_unseal(slot->record, &offset)
-           && apikey_record_claim(gen->area, gen->records, offset * 8) == size
-           && memcmp(gen->area + offset * 8, record, size) == 0;
+    if ((gen->keys + 1) * 100 > gen->slots * GEN_LOAD) {
+        return APIKEY_WRITE_FULL;
+    }
+
+    rc = gen_room(gen, size, grow);
+    if (rc != APIKEY_WRITE_OK) {
+        return rc;
+    }
+
+    *slot = gen_find(gen, digest);
+
+    return *slot ? APIKEY_WRITE_OK : APIKEY_WRITE_FULL;
 }
 
 
 /* A key that this generation does not have yet. */
 static apikey_write_t
-put_new(apikey_gen_t *gen, apikey_slot_t *slot, const apikey_put_t *put,
+put_new(apikey_gen_t *gen, const apikey_put_t *put,
         const uint64_t digest[static 4], int grow)
 {
-    uint64_t       size, offset;
+    uint64_t       size;
+    apikey_slot_t *slot;
     apikey_write_t rc;
 
-    if (slot == NULL || (gen->keys + 1) * 100 > gen->slots * GEN_LOAD) {
-        return APIKEY_WRITE_FULL;
-    }
-
-    rc = gen_room(gen, apikey_gen_record_size(put), grow);
+    rc = room_for_key(gen, digest, apikey_gen_record_size(put), grow, &slot);
     if (rc != APIKEY_WRITE_OK) {
         return rc;
     }
 
-    /* the area may have moved */
-    slot = gen_find(gen, digest);
-    offset = gen->used;
-    size = make_record(gen->area + offset, put, digest[0]);
+    size = make_record(gen->area + gen->used, put, digest[0]);
 
-    fill_slot(gen, slot, digest, offset, size, put->version, put->status);
+    fill_slot(gen, slot, digest, put->version, take_record(gen, size),
+              put->status);
 
     return APIKEY_WRITE_OK;
 }
 
 
-/* A newer state of a key that this generation has. */
+/* A newer state of a key that this generation has; its texts are appended
+   only if they differ. */
 static apikey_write_t
-put_newer(apikey_gen_t *gen, apikey_slot_t *slot, const apikey_put_t *put,
-          const uint64_t digest[static 4], int grow)
+put_newer(apikey_gen_t *gen, const apikey_put_t *put,
+          const uint64_t digest[static 4], apikey_status_t status,
+          uint64_t offset, int grow)
 {
     uint64_t       size;
     apikey_write_t rc;
@@ -485,18 +518,21 @@ put_newer(apikey_gen_t *gen, apikey_slot_t *slot, const apikey_put_t *put,
 
     size = make_record(record, put, digest[0]);
 
-    if (!same_record(gen, slot, record, size)) {
+    if (apikey_record_claim(gen->area, gen->records, offset) != size
+        || memcmp(gen->area + offset, record, size) != 0)
+    {
         rc = gen_room(gen, size, grow);
         if (rc != APIKEY_WRITE_OK) {
             return rc;
         }
 
-        slot = gen_find(gen, digest);
         memcpy(gen->area + gen->used, record, size);
-        set_record(gen, slot, gen->used, size);
+        offset = take_record(gen, size);
     }
 
-    set_state(gen, slot, put->version, put->status);
+    /* found again, for the mapping may have moved */
+    set_state(gen, gen_find(gen, digest), put->version, offset, status,
+              put->status);
 
     return APIKEY_WRITE_OK;
 }
@@ -504,7 +540,7 @@ put_newer(apikey_gen_t *gen, apikey_slot_t *slot, const apikey_put_t *put,
 
 /* How much a status refuses; what may only get stricter never goes down. */
 static int
-strictness(uint64_t status)
+strictness(apikey_status_t status)
 {
     switch (status) {
     case APIKEY_ENABLED:
@@ -521,21 +557,29 @@ apikey_write_t
 apikey_gen_put(apikey_gen_t *gen, const apikey_put_t *put,
                apikey_put_mode_t mode, int grow, int *conflict, int *changed)
 {
-    uint64_t       digest[4], status;
-    apikey_slot_t *slot;
-    apikey_write_t rc;
+    int             damaged = 0;
+    uint64_t        digest[4], offset = 0;
+    apikey_slot_t  *slot;
+    apikey_write_t  rc;
+    apikey_status_t status = APIKEY_EMPTY;
 
     memcpy(digest, put->digest, sizeof(digest));
 
     slot = gen_find(gen, digest);
-    status = slot ? apikey_state_status(slot->state) : APIKEY_EMPTY;
+
+    if (slot) {
+        status = slot_status(slot, &offset, &damaged);
+    }
+
+    if (damaged) {
+        return gen_error(gen, "a slot is damaged", EIO);
+    }
 
     if (mode == APIKEY_PUT_STRICTER) {
         /* versions of two histories can't be compared, strictness can */
         if (status != APIKEY_EMPTY
             && strictness(put->status) > strictness(status)) {
-            set_state(gen, slot, apikey_state_version(slot->state),
-                      put->status);
+            set_state(gen, slot, slot->version, offset, status, put->status);
             *changed = 1;
         }
 
@@ -543,9 +587,9 @@ apikey_gen_put(apikey_gen_t *gen, const apikey_put_t *put,
     }
 
     if (status == APIKEY_EMPTY) {
-        rc = put_new(gen, slot, put, digest, grow);
+        rc = put_new(gen, put, digest, grow);
 
-    } else if (put->version <= apikey_state_version(slot->state)) {
+    } else if (put->version <= slot->version) {
         return APIKEY_WRITE_OK;
 
     } else if (status == APIKEY_REVOKED && put->status != APIKEY_REVOKED) {
@@ -553,7 +597,7 @@ apikey_gen_put(apikey_gen_t *gen, const apikey_put_t *put,
         return APIKEY_WRITE_OK;
 
     } else {
-        rc = put_newer(gen, slot, put, digest, grow);
+        rc = put_newer(gen, put, digest, status, offset, grow);
     }
 
     if (rc == APIKEY_WRITE_OK) {
@@ -564,28 +608,21 @@ apikey_gen_put(apikey_gen_t *gen, const apikey_put_t *put,
 }
 
 
-/* The record of a slot, or NULL if it is damaged. */
+/* The record at this offset if it belongs to the digest, or NULL if it is
+   damaged. */
 static const unsigned char *
-slot_record(const apikey_gen_t *gen, const apikey_slot_t *slot, uint64_t *size)
+sound_record(const apikey_gen_t *gen, uint64_t offset, uint64_t digest0,
+             uint64_t *size)
 {
-    uint64_t             offset;
-    const unsigned char *record;
+    const unsigned char *record = gen->area + offset;
 
-    if (!apikey_unseal(slot->record, &offset)) {
-        return NULL;
-    }
+    *size = apikey_record_claim(gen->area, gen->records, offset);
 
-    record = gen->area + offset * 8;
-    *size = apikey_record_claim(gen->area, gen->records, offset * 8);
-
-    if (*size == 0
-        || !apikey_valid_record((const apikey_table_record_t *) record, *size,
-                                slot->digest[0]))
-    {
-        return NULL;
-    }
-
-    return record;
+    return *size
+                   && apikey_valid_record(
+                       (const apikey_table_record_t *) record, *size, digest0)
+               ? record
+               : NULL;
 }
 
 
@@ -599,15 +636,22 @@ apikey_write_t
 apikey_gen_carry(apikey_gen_t *to, const apikey_gen_t *from, uint64_t i,
                  int revoked_only, uint64_t *conflicts)
 {
-    uint64_t             digest[4], status, offset, size;
+    int                  damaged;
+    uint64_t             digest[4], offset, there, size;
     apikey_slot_t       *slot;
     apikey_write_t       rc;
+    apikey_status_t      status, has = APIKEY_EMPTY;
     const unsigned char *record;
     const apikey_slot_t *old = &from->slot[i];
 
-    status = apikey_state_status(old->state);
+    status = slot_status(old, &offset, &damaged);
 
-    if (old->state == 0 || (revoked_only && status != APIKEY_REVOKED)) {
+    /* what was left by a killed daemon, or is replaced, need not be sound */
+    if (damaged && !revoked_only) {
+        return gen_error(to, "the generation before it is damaged", EIO);
+    }
+
+    if (status == APIKEY_EMPTY || (revoked_only && status != APIKEY_REVOKED)) {
         return APIKEY_WRITE_OK;
     }
 
@@ -615,23 +659,20 @@ apikey_gen_carry(apikey_gen_t *to, const apikey_gen_t *from, uint64_t i,
 
     slot = gen_find(to, digest);
 
-    if (slot && slot->state != 0) {
-        if (status == APIKEY_REVOKED
-            && apikey_state_status(slot->state) != APIKEY_REVOKED)
-        {
-            set_state(to, slot, apikey_state_version(slot->state),
-                      APIKEY_REVOKED);
+    if (slot) {
+        has = slot_status(slot, &there, &damaged);
+    }
+
+    if (has != APIKEY_EMPTY) {
+        if (status == APIKEY_REVOKED && has != APIKEY_REVOKED) {
+            set_state(to, slot, slot->version, there, has, APIKEY_REVOKED);
             ++*conflicts;
         }
 
         return APIKEY_WRITE_OK;
     }
 
-    if (slot == NULL || (to->keys + 1) * 100 > to->slots * GEN_LOAD) {
-        return APIKEY_WRITE_FULL;
-    }
-
-    record = slot_record(from, old, &size);
+    record = sound_record(from, offset, digest[0], &size);
 
     if (record == NULL) {
         /* a revocation counts whatever its texts were; nothing else does */
@@ -642,23 +683,19 @@ apikey_gen_carry(apikey_gen_t *to, const apikey_gen_t *from, uint64_t i,
         size = sizeof(apikey_table_record_t);
     }
 
-    rc = gen_room(to, size, 1);
+    rc = room_for_key(to, digest, size, 1, &slot);
     if (rc != APIKEY_WRITE_OK) {
         return rc;
     }
 
-    slot = gen_find(to, digest);
-    offset = to->used;
-
     if (record) {
-        memcpy(to->area + offset, record, size);
+        memcpy(to->area + to->used, record, size);
 
     } else {
-        make_record(to->area + offset, &nothing, digest[0]);
+        make_record(to->area + to->used, &nothing, digest[0]);
     }
 
-    fill_slot(to, slot, digest, offset, size, apikey_state_version(old->state),
-              (apikey_status_t) status);
+    fill_slot(to, slot, digest, old->version, take_record(to, size), status);
 
     if (revoked_only) {
         ++*conflicts;

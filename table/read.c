@@ -16,9 +16,8 @@ static apikey_lookup_t
 find(apikey_table_t *table, const uint64_t digest[static 4],
      const apikey_slot_t **slot, uint64_t *state);
 static apikey_lookup_t
-read_slot(apikey_table_t *table, const apikey_slot_t *slot, uint64_t state,
-          uint64_t digest0, apikey_entry_t *entry, apikey_alloc_pt alloc,
-          void *ctx);
+read_state(apikey_table_t *table, uint64_t state, uint64_t digest0,
+           apikey_entry_t *entry, apikey_alloc_pt alloc, void *ctx);
 
 
 static uint64_t
@@ -66,7 +65,8 @@ look(apikey_table_t *table, const uint64_t digest[static 4],
     *result = find(table, digest, &slot, &state);
 
     if (*result == APIKEY_LOOKUP_FOUND) {
-        *result = read_slot(table, slot, state, digest[0], entry, alloc, ctx);
+        entry->version = peek(&slot->version);
+        *result = read_state(table, state, digest[0], entry, alloc, ctx);
     }
 
     /* R3: if the deadline came after a newer generation, this sees it (W2) */
@@ -136,7 +136,7 @@ apikey_table_lookup(apikey_table_t *table,
         apikey_table_detach(table);
     }
 
-    return fail(table, APIKEY_TABLE_BUSY);
+    return fail(table, APIKEY_TABLE_CROWDED);
 }
 
 
@@ -157,7 +157,8 @@ find(apikey_table_t *table, const uint64_t digest[static 4],
     for (n = 0; n < APIKEY_PROBES_MAX && n < table->slots; n++) {
         s = &table->slot[i];
 
-        /* pairs with the release in set_state(): the digest is there */
+        /* pairs with the release in set_state(): digest and record are
+           there too */
         *state = load(&s->state);
 
         if (*state == 0) {
@@ -179,70 +180,42 @@ find(apikey_table_t *table, const uint64_t digest[static 4],
         }
     }
 
-    return fail(table, APIKEY_TABLE_BUSY);
+    return fail(table, APIKEY_TABLE_CROWDED);
 }
 
 
-/*
- * Fills entry with a pair of state and record that was true at one moment:
- * the state before the record equals the state after it.
- */
+/* Fills entry from one word of a slot and the record that it names. */
 static apikey_lookup_t
-read_slot(apikey_table_t *table, const apikey_slot_t *slot, uint64_t state,
-          uint64_t digest0, apikey_entry_t *entry, apikey_alloc_pt alloc,
-          void *ctx)
+read_state(apikey_table_t *table, uint64_t state, uint64_t digest0,
+           apikey_entry_t *entry, apikey_alloc_pt alloc, void *ctx)
 {
-    int      i, valid;
-    void    *copy = NULL;
-    uint64_t offset, size, again, room = 0;
+    void    *copy;
+    uint64_t offset, size;
 
-    for (i = 0; i < APIKEY_RETRIES_MAX; i++) {
-        valid = 0;
-
-        /* pairs with the release in set_record(): its bytes are there, and so
-           is every state that was set before it */
-        if (apikey_unseal(load(&slot->record), &offset)) {
-            size = apikey_record_claim(table->records, table->records_size,
-                                       offset * 8);
-
-            if (size > room) {
-                copy = alloc(ctx, size);
-                if (copy == NULL) {
-                    return fail(table, APIKEY_TABLE_SYSTEM);
-                }
-
-                room = size;
-            }
-
-            if (size) {
-                memcpy(copy, table->records + offset * 8, size);
-                valid = apikey_valid_record(copy, size, digest0);
-            }
-        }
-
-        again = load(&slot->state);
-
-        if (again != state) {
-            state = again;
-            continue;
-        }
-
-        entry->status = (apikey_status_t) apikey_state_status(state);
-        entry->version = apikey_state_version(state);
-        entry->record = copy;
-
-        if (valid
-            && (entry->status == APIKEY_ENABLED
-                || entry->status == APIKEY_DISABLED
-                || entry->status == APIKEY_REVOKED))
-        {
-            return APIKEY_LOOKUP_FOUND;
-        }
-
+    if (!apikey_state_split(state, &offset, &entry->status)) {
         return fail(table, APIKEY_TABLE_DAMAGED);
     }
 
-    return fail(table, APIKEY_TABLE_BUSY);
+    size = apikey_record_claim(table->records, table->records_size, offset);
+    if (size == 0) {
+        return fail(table, APIKEY_TABLE_DAMAGED);
+    }
+
+    copy = alloc(ctx, size);
+    if (copy == NULL) {
+        return fail(table, APIKEY_TABLE_SYSTEM);
+    }
+
+    /* what is checked is the copy, and only the copy is used */
+    memcpy(copy, table->records + offset, size);
+
+    if (!apikey_valid_record(copy, size, digest0)) {
+        return fail(table, APIKEY_TABLE_DAMAGED);
+    }
+
+    entry->record = copy;
+
+    return APIKEY_LOOKUP_FOUND;
 }
 
 

@@ -47,7 +47,8 @@ typedef enum {
 
 typedef struct {
     apikey_status_t              status;  /* ENABLED, DISABLED or REVOKED */
-    uint64_t                     version; /* of the key's last change */
+    uint64_t                     version; /* of the key's last change, or of
+                                             one that is being applied */
     int64_t                      late;    /* microseconds past the deadline:
                                             fresh only if negative */
     const apikey_table_record_t *record;  /* a checked copy, in memory that
@@ -71,8 +72,8 @@ void apikey_table_detach(apikey_table_t *table);
  * One decision's look-up, in the order that apikey_table.h lays down.
  *
  * FOUND says what the table says: the caller must still ask whether
- * entry->late < 0 before it allows anything.  For FOUND, alloc(ctx) is called
- * once for the record, or more often if the slot changed meanwhile; it
+ * entry->late < 0 before it allows anything.  For FOUND, alloc(ctx) was called
+ * for the record: once, but for a generation that was replaced meanwhile; it
  * keeps ownership.  If it returns NULL: UNAVAILABLE with error SYSTEM.
  *
  * If the table is missing, foreign or replaced, tries to attach, at most

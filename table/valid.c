@@ -36,8 +36,9 @@ apikey_table_strerror(apikey_table_error_t error)
     case APIKEY_TABLE_SYSTEM:
         return "a system error (memory, file descriptors) kept it from being "
                "read";
-    case APIKEY_TABLE_BUSY:
-        return "a slot kept changing while it was read";
+    case APIKEY_TABLE_CROWDED:
+        return "too many slots, or generations in a row, to look through: "
+               "restart apikey-sync to rebuild it";
     }
 
     return "unknown error";

@@ -23,7 +23,7 @@ typedef enum {
     APIKEY_TABLE_DAMAGED,    /* truncated, or a check does not fit */
     APIKEY_TABLE_OTHER_BOOT, /* left by an earlier boot of this machine */
     APIKEY_TABLE_SYSTEM,     /* any other system error */
-    APIKEY_TABLE_BUSY        /* a slot kept changing, or was too far away */
+    APIKEY_TABLE_CROWDED /* too many slots or generations to look through */
 } apikey_table_error_t;
 
 /* A sentence for the operator.  Static. */

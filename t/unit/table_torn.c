@@ -39,7 +39,7 @@ static void
 reader(fixture_t *f, int me)
 {
     char           name[32];
-    uint64_t       n, seen[KEYS] = { 0 };
+    uint64_t       n, version, seen[KEYS] = { 0 };
     apikey_texts_t texts;
 
     while (!shared->stop) {
@@ -50,21 +50,19 @@ reader(fixture_t *f, int me)
             }
 
             apikey_table_texts(f->entry.record, &texts);
-            snprintf(name, sizeof(name), "%llu",
-                     (unsigned long long) f->entry.version);
+            snprintf(name, sizeof(name), "%.*s", (int) texts.name_len,
+                     texts.name);
+            version = strtoull(name, NULL, 10);
 
-            if (texts.name_len != strlen(name)
-                || memcmp(texts.name, name, texts.name_len) != 0
-                || f->entry.status != status_at(f->entry.version))
-            {
+            if (version % KEYS != n || f->entry.status != status_at(version)) {
                 shared->torn[me]++;
             }
 
-            if (f->entry.version < seen[n]) {
+            if (version < seen[n]) {
                 shared->back[me]++;
             }
 
-            seen[n] = f->entry.version;
+            seen[n] = version;
             shared->reads[me]++;
         }
     }
