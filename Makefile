@@ -128,8 +128,8 @@ $(BUILD)/nginx/Makefile: config $(BUILD)/flags
 # nginx's makefile knows the headers that `config` lists; the compiler's own
 # findings, read beside it, know all.
 $(MODULE): FORCE $(BUILD)/nginx/Makefile
-	$(Q)$(MAKE) --no-print-directory -C $(NGINX_SRC) -f $(abspath $(BUILD))/nginx/Makefile \
-	    $(addprefix -f ,$(abspath $(wildcard $(BUILD)/nginx/addon/*/*.d))) \
+	$(Q)$(MAKE) --no-print-directory $(if $(V),,--silent) -C $(NGINX_SRC) -f $(abspath $(BUILD))/nginx/Makefile \
+	    $(addprefix -f ,$(shell find $(abspath $(BUILD))/nginx/addon -name '*.d')) \
 	    modules $(if $(V),,> $(abspath $(BUILD))/nginx.log 2>&1 || { cat $(abspath $(BUILD))/nginx.log >&2; exit 1; })
 
 # ---- what it needs --------------------------------------------------------
