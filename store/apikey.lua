@@ -196,9 +196,9 @@ end
 
 
 local function pepper(value)
-    local id, fingerprint = value:match('^([a-z0-9_-]+):([0-9a-f]+)$')
+    local id = #value <= 33 and value:match('^([a-z0-9_-]+):[0-9a-f]+$')
 
-    if not id or #id > 16 or #fingerprint ~= 16 then
+    if not id or #id > 16 or #value ~= #id + 17 then
         return '<id>:<fingerprint>: 1 to 16 of a-z 0-9 _ -, a colon,'
                .. ' 16 lower-case hex digits'
     end
@@ -206,13 +206,9 @@ end
 
 
 local function peppers(value)
-    for one in (value .. ' '):gmatch('([^ ]*) ') do
-        local must = pepper(one)
+    local first, second = value:match('^(%S+) ?(.*)$')
 
-        if must then
-            return must
-        end
-    end
+    return pepper(first or '') or second ~= '' and pepper(second) or nil
 end
 
 
@@ -369,7 +365,7 @@ local function now()
 end
 
 
--- A hash by name, and as Redis gives it; nil if there is none.
+-- nil if there is none
 local function read_hash(key)
     local flat = redis.call('HGETALL', key)
     local hash = {}
@@ -378,9 +374,7 @@ local function read_hash(key)
         hash[flat[i]] = flat[i + 1]
     end
 
-    if #flat > 0 then
-        return hash, flat
-    end
+    return #flat > 0 and hash or nil
 end
 
 
@@ -704,9 +698,9 @@ local function meta_of(store, args)
 end
 
 
-local function same(fields, a, b)
-    for _, name in ipairs(fields) do
-        if a[name] ~= b[name] then
+local function fits(object, filter)
+    for name, value in pairs(filter) do
+        if object[name] ~= value then
             return false
         end
     end
@@ -731,7 +725,8 @@ local function member_put(store, args)
     if redis.call('EXISTS', key) == 1 then
         old = read_member(store, a.id)
 
-        if same({ 'name', 'email', 'tenant' }, old, a) then
+        if fits(old, { name = a.name, email = a.email, tenant = a.tenant })
+        then
             return { 'id', a.id, 'version', meta.version, 'epoch', meta.epoch,
                      'at', old.updated, 'changed', '0' }
         end
@@ -773,28 +768,29 @@ local function member_get(store, args)
 end
 
 
--- One page of a listing: the hashes that wanted() lets through, at most
--- count, and the cursor of the last entry that was looked at; empty when there
--- is nothing behind it.  find(limit) gives entries { key, cursor }.
-local function page(find, count, filtered, wanted)
-    local limit = (filtered and SCAN or count) + 1
-    local hashes, cursor = {}, ''
+-- One page of a listing: the objects that fit the filter (a field's name to
+-- its value), at most count, and the cursor of the last entry that was looked
+-- at; empty when there is nothing behind it.  find(limit) gives entries
+-- { key, cursor }.
+local function page(find, fields, count, filter)
+    local limit = (next(filter) and SCAN or count) + 1
+    local objects, cursor = {}, ''
 
     for i, entry in ipairs(find(limit)) do
-        if #hashes == count or i == limit then
-            return { cursor, hashes }
+        if #objects == count or i == limit then
+            return { cursor, objects }
         end
 
-        local hash, as_given = read_hash(entry.key)
+        local object = read_hash(entry.key)
 
-        if hash and wanted(hash) then
-            hashes[#hashes + 1] = as_given
+        if object and fits(object, filter) then
+            objects[#objects + 1] = flat(fields, object)
         end
 
         cursor = entry.cursor
     end
 
-    return { '', hashes }
+    return { '', objects }
 end
 
 
@@ -817,9 +813,7 @@ local function members(store, args)
         end
 
         return ids
-    end, tonumber(a.count), a.tenant, function(member)
-        return not a.tenant or member.tenant == a.tenant
-    end)
+    end, MEMBER, tonumber(a.count), { tenant = a.tenant })
 end
 
 
@@ -970,9 +964,11 @@ local function list(store, args)
     open(store)
 
     local sets
+    local filter = {}
 
     if a.member then
         sets = { store .. ':of:' .. a.member }
+        filter = { status = a.status, tenant = a.tenant }
     elseif a.status then
         sets = { a.tenant and store .. ':tenant:' .. a.tenant .. ':'
                               .. a.status
@@ -991,10 +987,7 @@ local function list(store, args)
         end
 
         return entries
-    end, tonumber(a.count), a.member, function(record)
-        return (not a.status or record.status == a.status)
-               and (not a.tenant or record.tenant == a.tenant)
-    end)
+    end, RECORD, tonumber(a.count), filter)
 end
 
 
@@ -1077,12 +1070,15 @@ local function edges(store, args)
     arguments(args, {}, {})
     open(store)
 
-    local _, renewals = read_hash(store .. ':edges')
     local answer = {}
 
-    for i = 1, renewals and #renewals or 0, 2 do
-        answer[#answer + 1] = { renewals[i], renewals[i + 1] }
+    for edge, renewal in pairs(read_hash(store .. ':edges') or {}) do
+        answer[#answer + 1] = { edge, renewal }
     end
+
+    table.sort(answer, function(a, b)
+        return a[1] < b[1]
+    end)
 
     return answer
 end
