@@ -1,0 +1,108 @@
+
+/*
+ * Copyright (C) 2026 the ngx_http_apikey_module authors
+ *
+ * The decision: what is known about a request's key becomes "pass" or a
+ * refusal.
+ */
+
+
+#include "ngx_http_apikey_module.h"
+
+
+static ngx_int_t ngx_http_apikey_access_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_apikey_granted_handler(ngx_http_request_t *r);
+
+
+static ngx_int_t
+ngx_http_apikey_access_handler(ngx_http_request_t *r)
+{
+    ngx_http_apikey_ctx_t       *ctx;
+    ngx_http_apikey_srv_conf_t  *ascf;
+    ngx_http_apikey_loc_conf_t  *alcf;
+
+    alcf = ngx_http_get_module_loc_conf(r, ngx_http_apikey_module);
+
+    if (!alcf->enable) {
+
+        /* abstaining: NGX_OK would open "satisfy any" */
+
+        return NGX_DECLINED;
+    }
+
+    ngx_log_debug0(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "apikey access handler");
+
+    ctx = ngx_http_apikey_resolve(r);
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_http_apikey_refresh(ctx);
+
+    if (ctx->present && !ctx->hidden) {
+        ascf = ngx_http_get_module_srv_conf(r, ngx_http_apikey_module);
+
+        if (ngx_http_apikey_hide(r, ascf->sources) != NGX_OK) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        ctx->hidden = 1;
+        ngx_http_apikey_forget(r);
+    }
+
+    if (ctx->result == NGX_HTTP_APIKEY_OK) {
+        ctx->refusal = NULL;
+
+        return NGX_OK;
+    }
+
+    return ngx_http_apikey_refuse(r, ctx);
+}
+
+
+/*
+ * Only requests that may pass get beyond the access phase.  If this one was
+ * refused in the same location nevertheless, something else was enough for
+ * "satisfy any", and no response to come is a refusal of ours.
+ */
+
+static ngx_int_t
+ngx_http_apikey_granted_handler(ngx_http_request_t *r)
+{
+    ngx_http_apikey_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_apikey_module);
+
+    if (ctx) {
+        ctx->refusal = NULL;
+    }
+
+    return NGX_DECLINED;
+}
+
+
+ngx_int_t
+ngx_http_apikey_access_init(ngx_conf_t *cf)
+{
+    ngx_http_handler_pt        *h;
+    ngx_http_core_main_conf_t  *cmcf;
+
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_ACCESS_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = ngx_http_apikey_access_handler;
+
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_PRECONTENT_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = ngx_http_apikey_granted_handler;
+
+    return NGX_OK;
+}
