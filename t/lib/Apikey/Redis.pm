@@ -61,7 +61,8 @@ sub start_again {
             'redis-server',
             '--port', '0', '--unixsocket', $self->socket,
             '--dir', $self->{dir}, '--save', '', '--appendonly', 'no',
-            '--loglevel', 'notice', @{ $self->{conf} },
+            '--loglevel', 'notice', '--enable-debug-command', 'local',
+            @{ $self->{conf} },
         ],
         log => $self->log_file,
     );
@@ -167,21 +168,27 @@ sub fcall_hash {
 sub init {
     my ($self, %arg) = @_;
 
-    return $self->fcall_hash('init',
+    my %all = (
         epoch  => hex_text(32, 1),
         pepper => "p1:$FINGERPRINT",
         actor  => 'test',
-        %arg);
+        %arg,
+    );
+
+    return $self->fcall_hash('init', %all);
 }
 
 sub member {
     my ($self, $id, %arg) = @_;
 
-    return $self->fcall_hash('member_put', $id,
+    my %all = (
         name   => "Member $id",
         tenant => 'ten_1',
         actor  => 'test',
-        %arg);
+        %arg,
+    );
+
+    return $self->fcall_hash('member_put', $id, %all);
 }
 
 # The id, the digest and whatever else is not given are made up; the member
@@ -213,11 +220,15 @@ sub create {
 sub set_status {
     my ($self, $id, $status, %arg) = @_;
 
-    return $self->fcall_hash('set_status', $id, $status, actor => 'test',
-                             %arg);
+    my %all = (actor => 'test', %arg);
+
+    return $self->fcall_hash('set_status', $id, $status, %all);
 }
 
 sub meta { return $_[0]->fcall_hash('meta') }
+
+# Of all that the server holds: equal before and after if nothing changed.
+sub fingerprint { return $_[0]->ok('DEBUG', 'DIGEST') }
 
 # A number as digits of that many hex places, and as the id of a key.
 sub hex_text { return sprintf '%0*x', @_ }
