@@ -1,0 +1,86 @@
+/*
+ * Copyright (C) 2026 the ngx_http_apikey_module authors
+ *
+ * What the verbs of apikeyctl share: the shape of a verb, the exit codes, and
+ * the command line that is being carried out.
+ */
+
+#ifndef APIKEY_CTL_H
+#define APIKEY_CTL_H
+
+#include "admin/ops.h"
+#include "key/pepper.h"
+
+/*
+ * Exit codes, documented in docs/admin.md and by --help.  The worst of several
+ * outcomes is the highest.
+ */
+typedef enum {
+    CTL_DONE = 0,
+    CTL_REFUSED = 1,     /* by the store, or by a person at a question */
+    CTL_USAGE = 2,       /* the command line, or an argument */
+    CTL_UNREACHABLE = 3, /* nothing was changed */
+    CTL_UNKNOWN = 4,     /* a change was sent, and its answer was lost */
+    CTL_OUTPUT = 5,      /* what was done could not be written out */
+    CTL_LOCAL = 6,       /* trouble on this machine */
+    CTL_WRONG = 7        /* looked, and found something wrong */
+} ctl_exit_t;
+
+/* Groups of common options that a verb takes. */
+#define CTL_TAKES_STORE  0x1 /* --redis, --store-name, ... */
+#define CTL_TAKES_OUTPUT 0x2 /* --json, --quiet */
+#define CTL_TAKES_ACTOR  0x4 /* --actor, --reason */
+#define CTL_TAKES_PEPPER 0x8 /* --pepper */
+
+typedef struct ctl_s ctl_t;
+
+typedef struct {
+    const char *name;        /* "create", "member add" */
+    const char *synopsis;    /* its operands and chief options */
+    const char *description; /* one line */
+    unsigned    takes;       /* CTL_TAKES_* */
+    const char *exits;       /* digits of the exit codes that it has */
+
+    /* argv[0] is the first word after the verb's name */
+    int (*run)(ctl_t *ctl, int argc, char **argv);
+} ctl_verb_t;
+
+struct ctl_s {
+    const ctl_verb_t *verb;
+
+    /* common options; NULL where neither they nor the environment say */
+    const char *redis;
+    const char *store;
+    const char *user;
+    const char *password_file;
+    const char *timeout;
+    const char *pepper;
+    const char *actor;
+    const char *reason;
+    int         json;
+    int         quiet;
+
+    int          exit; /* set by what stops a verb: see options.h */
+    apikey_ops_t ops;
+};
+
+/*
+ * Looks argv[0] up in a table that ends with an empty row, and runs it.
+ * of is "" or the verb whose verbs these are.
+ */
+int ctl_dispatch(ctl_t *ctl, const ctl_verb_t *verbs, const char *of, int argc,
+                 char **argv);
+
+/* one verb a file */
+int ctl_create(ctl_t *ctl, int argc, char **argv);
+int ctl_disable(ctl_t *ctl, int argc, char **argv);
+int ctl_enable(ctl_t *ctl, int argc, char **argv);
+int ctl_init(ctl_t *ctl, int argc, char **argv);
+int ctl_library(ctl_t *ctl, int argc, char **argv);
+int ctl_list(ctl_t *ctl, int argc, char **argv);
+int ctl_member(ctl_t *ctl, int argc, char **argv);
+int ctl_revoke(ctl_t *ctl, int argc, char **argv);
+int ctl_show(ctl_t *ctl, int argc, char **argv);
+int ctl_status(ctl_t *ctl, int argc, char **argv);
+
+#endif /* APIKEY_CTL_H */

@@ -1,0 +1,265 @@
+/*
+ * Copyright (C) 2026 the ngx_http_apikey_module authors
+ *
+ * From options and environment to a connection and a pepper ring; see
+ * session.h.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <sodium.h>
+
+#include "admin/ops_time.h"
+#include "output.h"
+#include "session.h"
+
+
+static int  session_url(ctl_t *ctl, apikey_url_t *url);
+static int  session_password(ctl_t *ctl, apikey_url_t *url);
+static int  session_timeout(ctl_t *ctl, int *timeout_ms);
+static void session_actor(char *actor, size_t size);
+
+
+static char session_where[APIKEY_URL_PART_MAX + 32];
+
+
+int
+ctl_session(ctl_t *ctl)
+{
+    return ctl_session_begin(ctl) == -1 ? -1 : ctl_session_connect(ctl);
+}
+
+
+int
+ctl_session_begin(ctl_t *ctl)
+{
+    char actor[APIKEY_ACTOR_MAX + 1];
+
+    session_actor(actor, sizeof(actor));
+
+    if (apikey_ops_begin(
+            &ctl->ops, ctl->store ? ctl->store : APIKEY_STORE_NAME_DEFAULT,
+            ctl->actor ? ctl->actor : actor, ctl->reason ? ctl->reason : "")
+        == -1)
+    {
+        ctl->exit = ctl_fail_ops(ctl, NULL, NULL);
+        return -1;
+    }
+
+    return 0;
+}
+
+
+/* Who types: behind sudo, the one who called it. */
+static void
+session_actor(char *actor, size_t size)
+{
+    char           host[65] = "";
+    const char    *name;
+    struct passwd *user;
+
+    name = getuid() == 0 ? getenv("SUDO_USER") : NULL;
+
+    if (name == NULL || name[0] == '\0') {
+        user = getpwuid(getuid());
+        name = user ? user->pw_name : NULL;
+    }
+
+    (void) gethostname(host, sizeof(host) - 1);
+
+    if (name) {
+        snprintf(actor, size, "%.60s@%s", name, host);
+
+    } else {
+        snprintf(actor, size, "uid %u@%s", (unsigned) getuid(), host);
+    }
+}
+
+
+int
+ctl_session_connect(ctl_t *ctl)
+{
+    int          rc, timeout_ms;
+    apikey_url_t url;
+
+    if (session_timeout(ctl, &timeout_ms) == -1
+        || session_url(ctl, &url) == -1) {
+        return -1;
+    }
+
+    apikey_url_show(&url, session_where, sizeof(session_where));
+
+    rc = apikey_ops_connect(&ctl->ops, &url, timeout_ms);
+
+    apikey_url_wipe(&url);
+
+    if (rc == -1) {
+        ctl->exit = ctl_fail_ops(ctl, NULL, NULL);
+    }
+
+    return rc;
+}
+
+
+static int
+session_timeout(ctl_t *ctl, int *timeout_ms)
+{
+    uint64_t ms;
+
+    *timeout_ms = APIKEY_CLIENT_TIMEOUT;
+
+    if (ctl->timeout == NULL) {
+        return 0;
+    }
+
+    if (apikey_duration_parse(ctl->timeout, &ms) == -1 || ms == 0
+        || ms > 3600000) {
+        ctl->exit = ctl_fail(ctl, CTL_USAGE, "", NULL,
+                             "--timeout must be a time with a unit, as in "
+                             "500ms or 10s, and at most 1h");
+        return -1;
+    }
+
+    *timeout_ms = (int) ms;
+
+    return 0;
+}
+
+
+static int
+session_url(ctl_t *ctl, apikey_url_t *url)
+{
+    char error[256];
+
+    if (apikey_url_parse(url, ctl->redis ? ctl->redis : CTL_REDIS_DEFAULT,
+                         error, sizeof(error))
+        == -1)
+    {
+        apikey_url_wipe(url);
+        ctl->exit = ctl_fail(ctl, CTL_USAGE, "",
+                             "as in redis://HOST:6379 or "
+                             "unix:///run/redis/redis-server.sock",
+                             "--redis: %s", error);
+        return -1;
+    }
+
+    if (ctl->user) {
+        if (strlen(ctl->user) >= sizeof(url->user)) {
+            apikey_url_wipe(url);
+            ctl->exit = ctl_fail(ctl, CTL_USAGE, "", NULL,
+                                 "--user: the name is too long");
+            return -1;
+        }
+
+        strcpy(url->user, ctl->user);
+    }
+
+    if (ctl->password_file && session_password(ctl, url) == -1) {
+        apikey_url_wipe(url);
+        return -1;
+    }
+
+    return 0;
+}
+
+
+/* The first line of the file. */
+static int
+session_password(ctl_t *ctl, apikey_url_t *url)
+{
+    int         fd;
+    char       *password = url->password;
+    ssize_t     n;
+    const char *path = ctl->password_file;
+    struct stat st;
+
+    sodium_memzero(password, sizeof(url->password));
+
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+    if (fd == -1 || fstat(fd, &st) == -1) {
+        ctl->exit = ctl_fail(ctl, CTL_LOCAL, "", NULL,
+                             "cannot read the password file %s: %s", path,
+                             strerror(errno));
+        goto failed;
+    }
+
+    if (S_ISREG(st.st_mode) && st.st_mode & 0007) {
+        ctl->exit = ctl_fail(ctl, CTL_LOCAL, "", "chmod 0600 it",
+                             "others may read or write the password file %s "
+                             "(mode %04o)",
+                             path, (unsigned) st.st_mode & 07777);
+        goto failed;
+    }
+
+    n = read(fd, password, sizeof(url->password) - 1);
+
+    if (n == -1) {
+        ctl->exit = ctl_fail(ctl, CTL_LOCAL, "", NULL,
+                             "cannot read the password file %s: %s", path,
+                             strerror(errno));
+        goto failed;
+    }
+
+    password[strcspn(password, "\r\n")] = '\0';
+
+    if (password[0] == '\0') {
+        ctl->exit =
+            ctl_fail(ctl, CTL_LOCAL, "", NULL,
+                     "the first line of the password file %s is empty", path);
+        goto failed;
+    }
+
+    close(fd);
+
+    return 0;
+
+failed:
+
+    if (fd != -1) {
+        close(fd);
+    }
+
+    return -1;
+}
+
+
+const char *
+ctl_pepper_path(const ctl_t *ctl)
+{
+    return ctl->pepper ? ctl->pepper : CTL_PEPPER_DEFAULT;
+}
+
+
+int
+ctl_pepper_load(ctl_t *ctl, apikey_pepper_ring_t *ring)
+{
+    char        error[APIKEY_PEPPER_ERROR_LEN];
+    const char *path = ctl_pepper_path(ctl);
+
+    if (apikey_pepper_ring_load(ring, path, error) == 0) {
+        return 0;
+    }
+
+    ctl->exit = ctl_fail(ctl, CTL_LOCAL, "",
+                         access(path, F_OK) == -1 && errno == ENOENT
+                             ? "apikeyctl init makes it with a new store; for "
+                               "a store that exists, copy the one of an edge"
+                             : NULL,
+                         "%s", error);
+
+    return -1;
+}
+
+
+const char *
+ctl_session_where(void)
+{
+    return session_where;
+}
