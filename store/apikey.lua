@@ -180,7 +180,9 @@ local function scopes(value)
         for token in value:gmatch('[^ ]+') do
             count = count + 1
 
-            if #token > 64 or token:find('[^\33\35-\91\93-\126]') then
+            if #token > 64 or token:find('[^\33-\126]')
+               or token:find('["\\]')
+            then
                 count = 17
             end
         end
