@@ -281,9 +281,9 @@ create_print(const ctl_t *ctl, const apikey_ops_create_t *request,
     }
 
     if (created->text[0]) {
-        printf("Key        %s\n", created->text);
-        printf("           shown once: it is stored nowhere, and a lost key "
-               "can only be\n           revoked\n");
+        ctl_field("Key", "%s", created->text);
+        ctl_field("", "shown once: it is stored nowhere, and a lost key can "
+                      "only be revoked");
     }
 
     ctl_field("Id", "%s", created->id);

@@ -27,7 +27,7 @@ typedef enum {
 } ctl_exit_t;
 
 /* Groups of common options that a verb takes. */
-#define CTL_TAKES_STORE  0x1 /* --redis, --store-name, ... */
+#define CTL_TAKES_STORE  0x1 /* --store, --store-name, ... */
 #define CTL_TAKES_OUTPUT 0x2 /* --json, --quiet */
 #define CTL_TAKES_ACTOR  0x4 /* --actor, --reason */
 #define CTL_TAKES_PEPPER 0x8 /* --pepper */
@@ -49,8 +49,8 @@ struct ctl_s {
     const ctl_verb_t *verb;
 
     /* common options; NULL where neither they nor the environment say */
-    const char *redis;
-    const char *store;
+    const char *url;
+    const char *store_name;
     const char *user;
     const char *password_file;
     const char *timeout;

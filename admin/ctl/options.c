@@ -179,15 +179,15 @@ tables_init(ctl_tables_t *tables, ctl_t *ctl, const ctl_option_t *own,
             size_t count)
 {
     const ctl_common_t common[COMMON_MAX] = {
-        { { "redis", "URL",
+        { { "store", "URL",
             "where the store is: redis://[USER[:PASSWORD]@]HOST[:PORT][/DB] "
             "or\nunix:///PATH[?db=N]; default " CTL_REDIS_DEFAULT,
-            &ctl->redis, NULL, NULL },
+            &ctl->url, NULL, NULL },
           CTL_TAKES_STORE,
           "APIKEY_REDIS" },
         { { "store-name", "NAME",
             "the store's name; default " APIKEY_STORE_NAME_DEFAULT,
-            &ctl->store, NULL, NULL },
+            &ctl->store_name, NULL, NULL },
           CTL_TAKES_STORE,
           "APIKEY_STORE_NAME" },
         { { "user", "NAME", "the Redis user", &ctl->user, NULL, NULL },

@@ -18,7 +18,7 @@
 #include "admin/ops_time.h"
 #include "output.h"
 
-#define LABEL_WIDTH 11
+#define LABEL_WIDTH 13
 
 
 static size_t      put_char(FILE *file, const char *text, size_t *len);
@@ -183,6 +183,9 @@ ctl_field(const char *label, const char *format, ...)
     printf("%-*s", LABEL_WIDTH, label);
     ctl_put(stdout, text);
     putchar('\n');
+
+    /* it may have been a key's text */
+    sodium_memzero(text, sizeof(text));
 }
 
 
@@ -201,7 +204,7 @@ ctl_json(json_t *json)
 {
     char *text;
 
-    text = json_dumps(json, JSON_INDENT(2));
+    text = json_dumps(json, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
     json_decref(json);
 
     if (text == NULL) {
@@ -254,7 +257,7 @@ ctl_array_item(ctl_array_t *array, json_t *item)
 {
     char *text;
 
-    text = json_dumps(item, JSON_COMPACT);
+    text = json_dumps(item, JSON_COMPACT | JSON_REAL_PRECISION(6));
     json_decref(item);
 
     if (text == NULL) {
@@ -378,6 +381,11 @@ ctl_fail_ops(ctl_t *ctl, const char *subject, const char *hint)
         hint = hint_of(ops);
     }
 
+    /* the store may have named it */
+    if (subject && strstr(ops->text, subject)) {
+        subject = NULL;
+    }
+
     return ctl_fail(ctl, ctl_exit_of(ops), ops->name, hint, "%s%s%s",
                     subject ? subject : "", subject ? ": " : "", ops->text);
 }
@@ -446,7 +454,8 @@ hint_of(const apikey_ops_t *ops)
     static const struct {
         const char *name, *hint;
     } hints[] = {
-        { APIKEY_OPS_NOLIBRARY, "load it: apikeyctl library" },
+        { APIKEY_OPS_NOLIBRARY,
+          "for a new store: apikeyctl init; into one that has lost it: apikeyctl library" },
         { "NOINIT", "a new store is made by: apikeyctl init" },
         { "INITED", "nothing was changed; to load the function library into "
                     "a store that is initialised: apikeyctl library" },
@@ -458,9 +467,9 @@ hint_of(const apikey_ops_t *ops)
         { "NOPERM", "give this Redis user the rights in docs/store.md, "
                     "\"Access\", or name another with --user" },
         { "NOAUTH", "name a user with --user and --password-file" },
-        { "WRONGPASS", "check --user and --password-file, or what --redis "
+        { "WRONGPASS", "check --user and --password-file, or what --store "
                        "holds" },
-        { "READONLY", "this is a replica: name the master with --redis" },
+        { "READONLY", "this is a replica: name the master with --store" },
         { "LOADING", "Redis has just been started: try again in a moment" },
         { "OOM", "Redis has no memory left for this; disable, enable and "
                  "revoke still work" },
@@ -473,7 +482,7 @@ hint_of(const apikey_ops_t *ops)
     }
 
     if (ops->error == APIKEY_OPS_UNREACHABLE && ops->name[0] == '\0') {
-        return "nothing was changed; is the server running, and is --redis "
+        return "nothing was changed; is the server running, and is --store "
                "(or APIKEY_REDIS) right?";
     }
 

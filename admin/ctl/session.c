@@ -6,22 +6,18 @@
  */
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-#include <sodium.h>
 
 #include "admin/ops_time.h"
 #include "output.h"
 #include "session.h"
+#include "store/password.h"
 
 
 static int  session_url(ctl_t *ctl, apikey_url_t *url);
-static int  session_password(ctl_t *ctl, apikey_url_t *url);
 static int  session_timeout(ctl_t *ctl, int *timeout_ms);
 static void session_actor(char *actor, size_t size);
 
@@ -44,7 +40,8 @@ ctl_session_begin(ctl_t *ctl)
     session_actor(actor, sizeof(actor));
 
     if (apikey_ops_begin(
-            &ctl->ops, ctl->store ? ctl->store : APIKEY_STORE_NAME_DEFAULT,
+            &ctl->ops,
+            ctl->store_name ? ctl->store_name : APIKEY_STORE_NAME_DEFAULT,
             ctl->actor ? ctl->actor : actor, ctl->reason ? ctl->reason : "")
         == -1)
     {
@@ -135,17 +132,17 @@ session_timeout(ctl_t *ctl, int *timeout_ms)
 static int
 session_url(ctl_t *ctl, apikey_url_t *url)
 {
-    char error[256];
+    char error[512];
 
-    if (apikey_url_parse(url, ctl->redis ? ctl->redis : CTL_REDIS_DEFAULT,
-                         error, sizeof(error))
+    if (apikey_url_parse(url, ctl->url ? ctl->url : CTL_REDIS_DEFAULT, error,
+                         sizeof(error))
         == -1)
     {
         apikey_url_wipe(url);
         ctl->exit = ctl_fail(ctl, CTL_USAGE, "",
                              "as in redis://HOST:6379 or "
                              "unix:///run/redis/redis-server.sock",
-                             "--redis: %s", error);
+                             "--store: %s", error);
         return -1;
     }
 
@@ -160,73 +157,16 @@ session_url(ctl_t *ctl, apikey_url_t *url)
         strcpy(url->user, ctl->user);
     }
 
-    if (ctl->password_file && session_password(ctl, url) == -1) {
+    if (ctl->password_file
+        && apikey_password_read(url, ctl->password_file, error, sizeof(error))
+               == -1)
+    {
         apikey_url_wipe(url);
+        ctl->exit = ctl_fail(ctl, CTL_LOCAL, "", NULL, "%s", error);
         return -1;
     }
 
     return 0;
-}
-
-
-/* The first line of the file. */
-static int
-session_password(ctl_t *ctl, apikey_url_t *url)
-{
-    int         fd;
-    char       *password = url->password;
-    ssize_t     n;
-    const char *path = ctl->password_file;
-    struct stat st;
-
-    sodium_memzero(password, sizeof(url->password));
-
-    fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-
-    if (fd == -1 || fstat(fd, &st) == -1) {
-        ctl->exit = ctl_fail(ctl, CTL_LOCAL, "", NULL,
-                             "cannot read the password file %s: %s", path,
-                             strerror(errno));
-        goto failed;
-    }
-
-    if (S_ISREG(st.st_mode) && st.st_mode & 0007) {
-        ctl->exit = ctl_fail(ctl, CTL_LOCAL, "", "chmod 0600 it",
-                             "others may read or write the password file %s "
-                             "(mode %04o)",
-                             path, (unsigned) st.st_mode & 07777);
-        goto failed;
-    }
-
-    n = read(fd, password, sizeof(url->password) - 1);
-
-    if (n == -1) {
-        ctl->exit = ctl_fail(ctl, CTL_LOCAL, "", NULL,
-                             "cannot read the password file %s: %s", path,
-                             strerror(errno));
-        goto failed;
-    }
-
-    password[strcspn(password, "\r\n")] = '\0';
-
-    if (password[0] == '\0') {
-        ctl->exit =
-            ctl_fail(ctl, CTL_LOCAL, "", NULL,
-                     "the first line of the password file %s is empty", path);
-        goto failed;
-    }
-
-    close(fd);
-
-    return 0;
-
-failed:
-
-    if (fd != -1) {
-        close(fd);
-    }
-
-    return -1;
 }
 
 

@@ -385,7 +385,7 @@ status_print(const ctl_t *ctl, const status_t *status)
               meta->enabled, meta->disabled, meta->revoked);
     ctl_field("Members", "%" PRIu64, meta->members);
     ctl_field("Peppers", "%s", meta->peppers);
-    ctl_field("Here", "%s (%s)", status->pepper_text,
+    ctl_field("Pepper file", "%s (%s)", status->pepper_text,
               pepper_names[status->pepper]);
     ctl_field("Library", "%s",
               status->library_known ? library_names[status->library]
@@ -396,7 +396,7 @@ status_print(const ctl_t *ctl, const status_t *status)
     for (i = 0; i < status->problems_count; i++) {
         fputs(i == 0 ? "\n" : "", stdout);
         ctl_colour(CTL_RED);
-        fputs("Problem    ", stdout);
+        fputs("Problem      ", stdout);
         ctl_colour_end(CTL_RED);
         ctl_put(stdout, status->problems[i]);
         putchar('\n');
