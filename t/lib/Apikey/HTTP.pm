@@ -38,17 +38,17 @@ sub get {
     return request($where, compose('GET', $path, @headers));
 }
 
-# The bytes of a request; a header whose value is undef is left out, so that
-# Host can be.
+# The bytes of a request.  Host and Connection are added unless they are
+# given; one given as undef is left out.
 sub compose {
     my ($method, $path, @headers) = @_;
 
-    my $bytes = "$method $path HTTP/1.1\r\n";
+    my %header = @headers;
+    my %given  = map { lc $_ => 1 } keys %header;
+    my $bytes  = "$method $path HTTP/1.1\r\n";
 
-    unshift @headers, Host => 'localhost'
-        if !grep { defined && lc eq 'host' } @headers[map { 2 * $_ } 0 .. $#headers / 2];
-    push @headers, Connection => 'close'
-        if !grep { defined && lc eq 'connection' } @headers;
+    $bytes .= "Host: localhost\r\n"   if !$given{host};
+    $bytes .= "Connection: close\r\n" if !$given{connection};
 
     while (my ($name, $value) = splice @headers, 0, 2) {
         $bytes .= "$name: $value\r\n" if defined $value;

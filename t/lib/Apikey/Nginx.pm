@@ -149,7 +149,6 @@ error_log error.log $self->{level};
 $self->{main}
 events { worker_connections 256; }
 http {
-    access_log off;
     client_body_temp_path body;
     proxy_temp_path proxy;
     fastcgi_temp_path fastcgi;
@@ -157,6 +156,7 @@ http {
     scgi_temp_path scgi;
 END
 
+    $conf .= "    access_log off;\n" if $self->{http} !~ /access_log/;
     $conf .= "    apikey_table $self->{table};\n"   if defined $self->{table};
     $conf .= "    apikey_pepper $self->{pepper};\n" if defined $self->{pepper};
     $conf .= "$self->{http}\n}\n";

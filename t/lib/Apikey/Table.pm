@@ -74,6 +74,10 @@ sub writer {
     $self->{process} = Apikey::Process->start(
         cmd => [ $tool, $self->{dir} ], stdin => $in, stdout => $out);
 
+    close $in;
+    close $out;
+    $self->answer("$tool $self->{dir}");
+
     return $self;
 }
 
@@ -84,12 +88,18 @@ sub command {
 
     print { $self->{to} } join("\t", @words), "\n";
 
+    return $self->answer("@words");
+}
+
+sub answer {
+    my ($self, $to) = @_;
+
     my $answer = readline $self->{from};
 
-    croak "tablectl: @words: " . ($answer // 'it ended')
+    croak "tablectl: $to: " . ($answer // 'it ended')
         if !defined $answer || $answer !~ /^ok/;
 
-    return $answer;
+    return $self;
 }
 
 sub renew { return $_[0]->command('renew', $_[1]) }
