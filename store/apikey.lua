@@ -26,6 +26,10 @@ end
 local function failure(cause)
     local message = type(cause) == 'table' and cause.err or tostring(cause)
 
+    -- Redis 7.0 has no name for this one
+    message = message:gsub('^ERR (The user executing the script)',
+                           'NOPERM %1')
+
     if message:find('^WRONGTYPE ') then
         message = 'BADSTORE a key of the store holds another type of value:'
                   .. ' something else writes under the store\'s name'
