@@ -1,0 +1,497 @@
+/*
+ * Copyright (C) 2026 the ngx_http_apikey_module authors
+ *
+ * Applies entries of the store's log to the table, each exactly after the one
+ * before it, whether they are pushed or have to be read.
+ */
+
+#include "state.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FOLLOW_PAGE "1000" /* entries read at once */
+
+/* A renewal may tell of a version some moments before its push arrives. */
+#define FOLLOW_GRACE 10 /* milliseconds */
+
+typedef enum {
+    ENTRY_DONE = 0, /* applied, or it was before */
+    ENTRY_GAP,      /* there are others before it */
+    ENTRY_FORK,     /* of another history than ours */
+    ENTRY_BAD       /* cannot be applied */
+} entry_result_t;
+
+
+static apikey_status_t
+table_status(apikey_key_status_t status)
+{
+    switch (status) {
+    case APIKEY_STATUS_ENABLED:
+        return APIKEY_ENABLED;
+    case APIKEY_STATUS_DISABLED:
+        return APIKEY_DISABLED;
+    case APIKEY_STATUS_REVOKED:
+        return APIKEY_REVOKED;
+    case APIKEY_STATUS_NONE:
+        break;
+    }
+
+    return APIKEY_EMPTY; /* which the writer refuses */
+}
+
+
+apikey_write_t
+apikey_follow_put(apikey_sync_t *sync, const apikey_record_t *record)
+{
+    int            conflict = 0;
+    apikey_put_t   put;
+    apikey_write_t rc;
+
+    memcpy(put.digest, record->digest, sizeof(put.digest));
+    put.status = table_status(record->status);
+    put.version = record->version;
+    put.expires = record->expires;
+    put.id = record->id;
+    put.member = record->member;
+    put.tenant = record->tenant;
+    put.name = record->name;
+    put.scopes = record->scopes;
+
+    rc = apikey_writer_put(sync->writer, &put, &conflict);
+
+    if (conflict) {
+        apikey_sync_count(sync, APIKEY_FIGURE_CONFLICTS);
+        apikey_log(
+            APIKEY_LOG_ERROR,
+            "the store brings back a revoked key; it stays refused",
+            apikey_text("key", record->id),
+            apikey_text("store_status", apikey_status_name(record->status)),
+            apikey_number("version", record->version));
+    }
+
+    return rc;
+}
+
+
+/* A change that finds no room stays out of the current generation until it
+   has grown; the ones after it, which may be revocations, do not wait. */
+static void
+follow_full(apikey_sync_t *sync)
+{
+    if (!sync->follow.replay) {
+        sync->follow.replay = 1;
+        sync->follow.replay_from = sync->at;
+    }
+}
+
+
+static entry_result_t
+follow_bad(apikey_sync_t *sync, uint64_t version, const char *reason)
+{
+    apikey_sync_count(sync, APIKEY_FIGURE_ERRORS);
+    apikey_log(APIKEY_LOG_ERROR, "a change cannot be applied",
+               apikey_number("version", version),
+               apikey_text("error", reason));
+
+    return ENTRY_BAD;
+}
+
+
+static entry_result_t
+follow_apply(apikey_sync_t *sync, uint64_t version, const char *json,
+             size_t len)
+{
+    char                  error[APIKEY_RECORD_ERROR_LEN];
+    uint64_t              pepper[APIKEY_STORE_PEPPERS];
+    apikey_store_entry_t *entry = &sync->entry;
+
+    if (apikey_entry_decode(entry, version, json, len, error) != 0) {
+        return follow_bad(sync, version, error);
+    }
+
+    if (entry->has_key) {
+        switch (apikey_follow_put(sync, &entry->key)) {
+        case APIKEY_WRITE_OK:
+        case APIKEY_WRITE_MORE:
+            break;
+
+        case APIKEY_WRITE_FULL:
+            if (apikey_building(sync, APIKEY_BUILD_SNAPSHOT)) {
+                /* it is the next generation that is full */
+                sync->build.keys *= 2;
+                return follow_bad(sync, version,
+                                  "the snapshot was sized too "
+                                  "small");
+            }
+
+            follow_full(sync);
+            break;
+
+        case APIKEY_WRITE_ERROR:
+            return follow_bad(sync, version,
+                              apikey_writer_error(sync->writer));
+        }
+    }
+
+    if (entry->peppers[0] != '\0'
+        && apikey_peppers_parse(pepper, entry->peppers) == 0)
+    {
+        memcpy(sync->snapshot.pepper, pepper, sizeof(pepper));
+
+        if (sync->published) {
+            apikey_writer_peppers(sync->writer, pepper);
+        }
+    }
+
+    return ENTRY_DONE;
+}
+
+
+/* The one way by which `at` moves on. */
+static entry_result_t
+follow_entry(apikey_sync_t *sync, uint64_t version, const char *previous,
+             const char *chain, const char *json, size_t len)
+{
+    entry_result_t rc;
+
+    if (version < sync->at.version) {
+        return ENTRY_DONE;
+    }
+
+    if (version == sync->at.version) {
+        return strcmp(chain, sync->at.chain) == 0 ? ENTRY_DONE : ENTRY_FORK;
+    }
+
+    if (version > sync->at.version + 1) {
+        return ENTRY_GAP;
+    }
+
+    if (strcmp(previous, sync->at.chain) != 0) {
+        return ENTRY_FORK;
+    }
+
+    rc = follow_apply(sync, version, json, len);
+
+    if (rc == ENTRY_DONE) {
+        sync->at.version = version;
+        strcpy(sync->at.chain, chain);
+        apikey_sync_count(sync, APIKEY_FIGURE_APPLIED);
+    }
+
+    return rc;
+}
+
+
+/* The first page of a snapshot is still to come, and with it the place to
+   follow from.  A revocation need not wait for that: until the snapshot is
+   published, the generation that readers use only gets stricter. */
+static void
+follow_early(apikey_sync_t *sync, uint64_t version, const char *json,
+             size_t len)
+{
+    char error[APIKEY_RECORD_ERROR_LEN];
+
+    if (!apikey_building(sync, APIKEY_BUILD_SNAPSHOT)) {
+        return;
+    }
+
+    apikey_follow_want(sync, version, 1);
+
+    if (sync->build.phase == APIKEY_PHASE_PREPARE
+        && apikey_entry_decode(&sync->entry, version, json, len, error) == 0
+        && sync->entry.has_key)
+    {
+        apikey_follow_put(sync, &sync->entry.key);
+    }
+}
+
+
+void
+apikey_follow_message(apikey_sync_t *sync, const char *text, size_t len)
+{
+    char        previous[APIKEY_CHAIN_LEN + 1], chain[APIKEY_CHAIN_LEN + 1];
+    size_t      json_len;
+    uint64_t    version;
+    const char *json;
+
+    if (sync->writer == NULL) {
+        return;
+    }
+
+    if (apikey_event_split(text, len, &version, previous, chain, &json,
+                           &json_len)
+        != 0)
+    {
+        follow_bad(sync, sync->at.version + 1,
+                   "the message is not what the store's contract says");
+
+        if (sync->following) {
+            apikey_sync_resync(sync, "unreadable");
+        }
+
+        return;
+    }
+
+    if (!sync->following) {
+        follow_early(sync, version, json, json_len);
+        return;
+    }
+
+    switch (follow_entry(sync, version, previous, chain, json, json_len)) {
+    case ENTRY_DONE:
+        apikey_lease_settle(sync);
+        return;
+
+    case ENTRY_GAP:
+        apikey_follow_want(sync, version, 1);
+        return;
+
+    case ENTRY_FORK:
+        apikey_sync_resync(sync, "fork");
+        return;
+
+    case ENTRY_BAD:
+        apikey_sync_resync(sync, "unreadable");
+        return;
+    }
+}
+
+
+void
+apikey_follow_want(apikey_sync_t *sync, uint64_t version, int urgent)
+{
+    if (version > sync->follow.want) {
+        sync->follow.want = version;
+        sync->follow.since = uv_now(sync->loop);
+    }
+
+    if (urgent && version > sync->at.version) {
+        sync->follow.urgent = 1;
+    }
+}
+
+
+uint64_t
+apikey_follow_version(const redisReply *reply)
+{
+    char              *end;
+    unsigned long long version;
+
+    if (reply->type != REDIS_REPLY_STRING || reply->str[0] < '0'
+        || reply->str[0] > '9')
+    {
+        return 0;
+    }
+
+    version = strtoull(reply->str, &end, 10);
+
+    return *end == '\0' && version <= APIKEY_VERSION_MAX ? version : 0;
+}
+
+
+static int
+is_text(const redisReply *reply, size_t max)
+{
+    return reply->type == REDIS_REPLY_STRING && (size_t) reply->len <= max;
+}
+
+
+/* One [version, previous, chain, entry] of apikey_since. */
+static entry_result_t
+follow_logged(apikey_sync_t *sync, const redisReply *item)
+{
+    if (item->type != REDIS_REPLY_ARRAY || item->elements != 4
+        || apikey_follow_version(item->element[0]) == 0
+        || !is_text(item->element[1], APIKEY_CHAIN_LEN)
+        || !is_text(item->element[2], APIKEY_CHAIN_LEN)
+        || item->element[3]->type != REDIS_REPLY_STRING)
+    {
+        return follow_bad(sync, sync->at.version + 1,
+                          "the log's entry is not what the store's contract "
+                          "says");
+    }
+
+    /* the log was trimmed right behind `at`: nobody can tell whether it leads
+       on from there */
+    if (item->element[1]->len == 0
+        && apikey_follow_version(item->element[0]) == sync->at.version + 1)
+    {
+        return ENTRY_GAP;
+    }
+
+    return follow_entry(sync, apikey_follow_version(item->element[0]),
+                        item->element[1]->str, item->element[2]->str,
+                        item->element[3]->str, (size_t) item->element[3]->len);
+}
+
+
+/* All that the log had was applied. */
+static void
+follow_head(apikey_sync_t *sync, uint64_t head)
+{
+    apikey_sync_follow_t *follow = &sync->follow;
+
+    /* what was pushed before we asked must have been there */
+    if (head < follow->from_want) {
+        follow_bad(sync, follow->from_want,
+                   "it was pushed, but the store's log does not have it");
+
+        if (follow->want == follow->from_want) {
+            follow->want = sync->at.version;
+        }
+    }
+
+    if (sync->at.version >= follow->want) {
+        sync->verified = 1;
+        follow->urgent = 0;
+    }
+}
+
+
+/* NULL, or why this answer can't be followed from where it was asked. */
+static const char *
+follow_answer(apikey_sync_t *sync, const redisReply *reply)
+{
+    size_t                   i;
+    uint64_t                 head;
+    const redisReply        *items;
+    const apikey_position_t *from = &sync->follow.from;
+
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 4
+        || !is_text(reply->element[0], APIKEY_EPOCH_HEX)
+        || !is_text(reply->element[2], APIKEY_CHAIN_LEN)
+        || reply->element[3]->type != REDIS_REPLY_ARRAY)
+    {
+        return "unreadable";
+    }
+
+    head = apikey_follow_version(reply->element[1]);
+    items = reply->element[3];
+
+    if (strcmp(reply->element[0]->str, from->epoch) != 0) {
+        return "epoch";
+    }
+
+    if (head < from->version) {
+        return "ahead";
+    }
+
+    if (head == from->version
+        && strcmp(reply->element[2]->str, from->chain) != 0) {
+        return "fork";
+    }
+
+    for (i = 0; i < items->elements; i++) {
+        switch (follow_logged(sync, items->element[i])) {
+        case ENTRY_DONE:
+            break;
+        case ENTRY_GAP:
+            return "trimmed";
+        case ENTRY_FORK:
+            return "fork";
+        case ENTRY_BAD:
+            return "unreadable";
+        }
+    }
+
+    if (sync->at.version < head) {
+        if (items->elements == 0) {
+            return "trimmed";
+        }
+
+        apikey_follow_want(sync, head, 1);
+        return NULL;
+    }
+
+    follow_head(sync, head);
+
+    return NULL;
+}
+
+
+static void
+follow_on_since(void *ctx, const redisReply *reply)
+{
+    const char    *cause;
+    apikey_sync_t *sync = ctx;
+
+    sync->follow.asked = 0;
+
+    if (sync->follow.life != sync->life) {
+        return;
+    }
+
+    if (reply->type == REDIS_REPLY_ERROR) {
+        apikey_sync_refused(sync, "apikey_since", reply);
+        return;
+    }
+
+    sync->frozen = 0;
+
+    cause = follow_answer(sync, reply);
+
+    if (cause != NULL) {
+        apikey_sync_resync(sync, cause);
+        return;
+    }
+
+    apikey_lease_settle(sync);
+}
+
+
+void
+apikey_follow_step(apikey_sync_t *sync)
+{
+    char                  version[24];
+    const char           *argv[] = { version, FOLLOW_PAGE };
+    uint64_t              waited;
+    apikey_sync_follow_t *follow = &sync->follow;
+
+    if (follow->asked || !sync->following) {
+        return;
+    }
+
+    if (follow->want <= sync->at.version) {
+        follow->urgent = 0;
+
+        if (sync->verified) {
+            return;
+        }
+
+    } else if (sync->verified) {
+        waited = uv_now(sync->loop) - follow->since;
+
+        if (!follow->urgent && apikey_link_ready(&sync->events)
+            && waited < FOLLOW_GRACE)
+        {
+            apikey_sync_soon(sync, FOLLOW_GRACE - waited);
+            return;
+        }
+
+        apikey_sync_count(sync, APIKEY_FIGURE_CATCHUPS);
+        apikey_log(APIKEY_LOG_DEBUG, "reading the log",
+                   apikey_number("from", sync->at.version),
+                   apikey_number("to", follow->want));
+    }
+
+    follow->asked = 1;
+    follow->life = sync->life;
+    follow->from = sync->at;
+    follow->from_want = follow->want;
+
+    snprintf(version, sizeof(version), "%llu",
+             (unsigned long long) sync->at.version);
+    apikey_sync_call(sync, follow_on_since, 0, "apikey_since", 2, argv);
+}
+
+
+void
+apikey_follow_replay(apikey_sync_t *sync)
+{
+    sync->follow.replay = 0;
+    apikey_follow_want(sync, sync->at.version, 0);
+    sync->at = sync->follow.replay_from;
+    sync->follow.urgent = 1;
+}

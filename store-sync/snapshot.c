@@ -1,0 +1,359 @@
+/*
+ * Copyright (C) 2026 the ngx_http_apikey_module authors
+ *
+ * Reads every key of the store into the next generation, in pages of ids and
+ * pipelined batches of records, while changes go on being applied.
+ *
+ * The steps: apikey_meta says how many keys to make room for; once there is
+ * room, the first page says where to follow from; each page is asked for
+ * ahead of the records of the one before it, so that the store is never idle
+ * and no more than two pages are under way.
+ */
+
+#include "state.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "store/client.h"
+
+#define stringify(number)  stringify_(number)
+#define stringify_(number) #number
+
+
+static void snapshot_on_page(void *ctx, const redisReply *reply);
+
+
+/* It can't be finished: once more, from the start. */
+static void
+snapshot_fail(apikey_sync_t *sync, const char *error)
+{
+    apikey_sync_count(sync, APIKEY_FIGURE_ERRORS);
+    apikey_log(APIKEY_LOG_ERROR, "the snapshot failed",
+               apikey_text("error", error));
+    apikey_sync_resync(sync, "failed");
+}
+
+
+/* 1 if this answer belongs to a snapshot that was given up. */
+static int
+snapshot_stale(const apikey_sync_t *sync)
+{
+    return sync->snapshot.life != sync->life;
+}
+
+
+static void
+snapshot_on_meta(void *ctx, const redisReply *reply)
+{
+    uint64_t                enabled, disabled, revoked;
+    char                    epoch[APIKEY_EPOCH_HEX + 1], peppers[128];
+    apikey_sync_t          *sync = ctx;
+    apikey_sync_snapshot_t *snapshot = &sync->snapshot;
+
+    snapshot->asked = 0;
+
+    if (snapshot_stale(sync)) {
+        return;
+    }
+
+    if (reply->type == REDIS_REPLY_ERROR) {
+        apikey_sync_refused(sync, "apikey_meta", reply);
+        return;
+    }
+
+    sync->frozen = 0;
+
+    if (apikey_reply_copy(reply, "epoch", epoch, sizeof(epoch)) != 0
+        || strlen(epoch) != APIKEY_EPOCH_HEX
+        || apikey_reply_copy(reply, "peppers", peppers, sizeof(peppers)) != 0
+        || apikey_peppers_parse(snapshot->pepper, peppers) != 0
+        || apikey_reply_number(reply, "enabled", &enabled) != 0
+        || apikey_reply_number(reply, "disabled", &disabled) != 0
+        || apikey_reply_number(reply, "revoked", &revoked) != 0)
+    {
+        snapshot_fail(sync, "apikey_meta's answer is not what the store's "
+                            "contract says");
+        return;
+    }
+
+    strcpy(snapshot->epoch, epoch);
+    snapshot->keys = enabled + disabled + revoked;
+
+    apikey_log(APIKEY_LOG_NOTICE, "snapshot begins",
+               apikey_text("cause", sync->cause),
+               apikey_number("keys", snapshot->keys));
+
+    if (apikey_build_begin(sync, APIKEY_BUILD_SNAPSHOT, epoch, snapshot->keys)
+        != 0)
+    {
+        apikey_sync_resync(sync, "no room");
+    }
+}
+
+
+void
+apikey_snapshot_start(apikey_sync_t *sync)
+{
+    apikey_sync_snapshot_t *snapshot = &sync->snapshot;
+
+    if (snapshot->asked || snapshot->pages > 0 || snapshot->count > 0) {
+        return;
+    }
+
+    snapshot->asked = 1;
+    snapshot->life = sync->life;
+    snapshot->version = 0;
+    snapshot->last = 0;
+    snapshot->read = 0;
+
+    apikey_sync_call(sync, snapshot_on_meta, 0, "apikey_meta", 0, NULL);
+}
+
+
+static void
+snapshot_ask_page(apikey_sync_t *sync, const char *cursor)
+{
+    const char *argv[] = { cursor, stringify(APIKEY_SNAPSHOT_PAGE) };
+
+    sync->snapshot.pages++;
+    apikey_sync_call(sync, snapshot_on_page, 0, "apikey_snapshot", 2, argv);
+}
+
+
+void
+apikey_snapshot_read(apikey_sync_t *sync)
+{
+    snapshot_ask_page(sync, "0");
+}
+
+
+static void
+snapshot_on_record(void *ctx, const redisReply *reply)
+{
+    char                    error[APIKEY_RECORD_ERROR_LEN];
+    char                    text[APIKEY_RECORD_ERROR_LEN + 64];
+    const char             *id;
+    apikey_sync_t          *sync = ctx;
+    apikey_sync_snapshot_t *snapshot = &sync->snapshot;
+
+    id = snapshot->ids[snapshot->first];
+    snapshot->first = (snapshot->first + 1) % APIKEY_SNAPSHOT_RING;
+    snapshot->count--;
+
+    if (snapshot_stale(sync)) {
+        return;
+    }
+
+    if (reply->type == REDIS_REPLY_ERROR) {
+        apikey_sync_refused(sync, "HGETALL", reply);
+        return;
+    }
+
+    if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 0) {
+        snprintf(text, sizeof(text), "%s is listed but has no record", id);
+        snapshot_fail(sync, text);
+        return;
+    }
+
+    if (apikey_record_from_reply(&sync->record, reply, error) != 0) {
+        snprintf(text, sizeof(text), "%s: %s", id, error);
+        snapshot_fail(sync, text);
+        return;
+    }
+
+    if (strcmp(sync->record.id, id) != 0) {
+        snprintf(text, sizeof(text), "%s holds the record of %s", id,
+                 sync->record.id);
+        snapshot_fail(sync, text);
+        return;
+    }
+
+    switch (apikey_follow_put(sync, &sync->record)) {
+    case APIKEY_WRITE_OK:
+    case APIKEY_WRITE_MORE:
+        break;
+
+    case APIKEY_WRITE_FULL:
+        sync->build.keys *= 2;
+        apikey_sync_resync(sync, "sized too small");
+        return;
+
+    case APIKEY_WRITE_ERROR:
+        snapshot_fail(sync, apikey_writer_error(sync->writer));
+        return;
+    }
+
+    snapshot->read++;
+
+    if (snapshot->last && snapshot->count == 0) {
+        apikey_build_carry(sync);
+    }
+}
+
+
+static void
+snapshot_ask_records(apikey_sync_t *sync, const redisReply *ids)
+{
+    char                    key[APIKEY_STORE_NAME_MAX + 32];
+    size_t                  i, prefix, len[2] = { 7, 0 };
+    unsigned                last;
+    const char             *argv[] = { "HGETALL", key };
+    apikey_sync_snapshot_t *snapshot = &sync->snapshot;
+
+    prefix =
+        (size_t) snprintf(key, sizeof(key), "%s:key:", sync->conf.store_name);
+
+    for (i = 0; i < ids->elements; i++) {
+        last = (snapshot->first + snapshot->count++) % APIKEY_SNAPSHOT_RING;
+
+        memcpy(snapshot->ids[last], ids->element[i]->str, 25);
+        memcpy(key + prefix, snapshot->ids[last], 25);
+        len[1] = prefix + 24;
+
+        apikey_link_send(&sync->commands, snapshot_on_record, 2, argv, len);
+    }
+}
+
+
+static int
+snapshot_page_check(const apikey_sync_t *sync, const redisReply *reply)
+{
+    size_t            i;
+    const redisReply *ids;
+
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 5) {
+        return -1;
+    }
+
+    for (i = 0; i < 4; i++) {
+        if (reply->element[i]->type != REDIS_REPLY_STRING) {
+            return -1;
+        }
+    }
+
+    ids = reply->element[4];
+
+    if (reply->element[2]->len != APIKEY_CHAIN_LEN
+        || ids->type != REDIS_REPLY_ARRAY
+        || ids->elements > APIKEY_SNAPSHOT_RING - sync->snapshot.count)
+    {
+        return -1;
+    }
+
+    for (i = 0; i < ids->elements; i++) {
+        if (ids->element[i]->type != REDIS_REPLY_STRING
+            || ids->element[i]->len != 24) {
+            return -1;
+        }
+    }
+
+    return 0;
+}
+
+
+static void
+snapshot_on_page(void *ctx, const redisReply *reply)
+{
+    uint64_t                version;
+    apikey_sync_t          *sync = ctx;
+    apikey_sync_snapshot_t *snapshot = &sync->snapshot;
+
+    snapshot->pages--;
+
+    if (snapshot_stale(sync)) {
+        return;
+    }
+
+    if (reply->type == REDIS_REPLY_ERROR) {
+        apikey_sync_refused(sync, "apikey_snapshot", reply);
+        return;
+    }
+
+    if (snapshot_page_check(sync, reply) != 0) {
+        snapshot_fail(sync, "apikey_snapshot's answer is not what the store's "
+                            "contract says");
+        return;
+    }
+
+    if (strcmp(reply->element[0]->str, snapshot->epoch) != 0) {
+        apikey_sync_resync(sync, "epoch");
+        return;
+    }
+
+    version = apikey_follow_version(reply->element[1]);
+
+    if (version == 0 || version < snapshot->version) {
+        apikey_sync_resync(sync, "ahead");
+        return;
+    }
+
+    if (snapshot->version == 0) {
+        strcpy(sync->at.epoch, snapshot->epoch);
+        sync->at.version = version;
+        strcpy(sync->at.chain, reply->element[2]->str);
+        sync->following = 1;
+    }
+
+    snapshot->version = version;
+
+    if (strcmp(reply->element[3]->str, "0") == 0) {
+        snapshot->last = 1;
+    } else {
+        snapshot_ask_page(sync, reply->element[3]->str);
+    }
+
+    snapshot_ask_records(sync, reply->element[4]);
+
+    if (snapshot->last && snapshot->count == 0) {
+        apikey_build_carry(sync);
+    }
+}
+
+
+void
+apikey_snapshot_publish(apikey_sync_t *sync)
+{
+    uint64_t conflicts = sync->build.conflicts;
+
+    if (apikey_writer_publish(sync->writer) != APIKEY_WRITE_OK) {
+        snapshot_fail(sync, apikey_writer_error(sync->writer));
+        return;
+    }
+
+    apikey_writer_peppers(sync->writer, sync->snapshot.pepper);
+    sync->published = 1;
+
+    apikey_sync_count(sync, APIKEY_FIGURE_SNAPSHOTS);
+    apikey_log(APIKEY_LOG_NOTICE, "snapshot published",
+               apikey_number("keys", sync->snapshot.read),
+               apikey_number("version", sync->at.version),
+               apikey_number("ms", uv_now(sync->loop) - sync->build.began));
+
+    if (conflicts > 0) {
+        apikey_log(APIKEY_LOG_ERROR,
+                   "the store has forgotten revocations; these keys stay "
+                   "refused",
+                   apikey_number("keys", conflicts));
+    }
+
+    apikey_sync_figure(sync, APIKEY_FIGURE_CONFLICTS, conflicts);
+    apikey_build_done(sync);
+}
+
+
+void
+apikey_snapshot_lost(apikey_sync_t *sync)
+{
+    sync->snapshot.asked = 0;
+    sync->snapshot.pages = 0;
+    sync->snapshot.count = 0;
+
+    if (!sync->following && sync->build.phase == APIKEY_PHASE_NONE) {
+        return;
+    }
+
+    if (sync->build.phase == APIKEY_PHASE_READ) {
+        apikey_sync_resync(sync, "connection lost");
+    }
+}

@@ -1,0 +1,609 @@
+/*
+ * Copyright (C) 2026 the ngx_http_apikey_module authors
+ *
+ * Decides what to do next: the states of the daemon, its two links, and what
+ * becomes of trouble.
+ *
+ *   connect → snapshot → follow → (gap) catch-up | (fork, trimmed, epoch, …)
+ *   snapshot
+ *
+ * Nothing here waits.  Answers and messages change what is known; once a turn
+ * of the loop sync_step() looks at it and begins what is missing.
+ */
+
+#include "sync.h"
+
+#include "notify.h"
+#include "state.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Trouble after so long a peace may be met at once. */
+#define SYNC_PEACE    10000 /* milliseconds */
+#define SYNC_ARGS_MAX 24
+
+
+static const char *const state_names[] = {
+    [APIKEY_SYNC_CONNECT] = "connect",  [APIKEY_SYNC_SNAPSHOT] = "snapshot",
+    [APIKEY_SYNC_CATCHUP] = "catch-up", [APIKEY_SYNC_FOLLOW] = "follow",
+    [APIKEY_SYNC_FROZEN] = "frozen",
+};
+
+/* What an operator can do about an error of the store, by how it begins. */
+static const struct {
+    const char *error;
+    const char *advice;
+} advices[] = {
+    { "NOINIT",
+      "the store is empty: a wrong database, FLUSHALL, or apikeyctl init never "
+      "ran; the table is frozen and its lease runs out" },
+    { "ERR Function not found",
+      "the function library is not loaded: load it with apikeyctl init" },
+    { "NOPERM", "give the user the rights of docs/store.md, Access" },
+    { "READONLY", "this server is a replica: let store name the primary" },
+    { "LOADING", "the server reads its files: wait" },
+    { "MISCONF", "the server cannot save: see its log" },
+};
+
+
+const char *
+apikey_sync_state_name(apikey_sync_state_t state)
+{
+    return state_names[state];
+}
+
+
+void
+apikey_sync_figure(apikey_sync_t *sync, apikey_figure_t figure, uint64_t value)
+{
+    sync->figure[figure] = value;
+
+    if (sync->writer != NULL) {
+        atomic_store_explicit(
+            &apikey_writer_control(sync->writer)->figure[figure], value,
+            memory_order_relaxed);
+    }
+}
+
+
+void
+apikey_sync_count(apikey_sync_t *sync, apikey_figure_t figure)
+{
+    apikey_sync_figure(sync, figure, sync->figure[figure] + 1);
+}
+
+
+void
+apikey_sync_call(apikey_sync_t *sync, apikey_reply_pt handler, int write,
+                 const char *function, int argc, const char **argv)
+{
+    int         i;
+    const char *args[SYNC_ARGS_MAX] = { write ? "FCALL" : "FCALL_RO", function,
+                                        "1", sync->conf.store_name };
+
+    for (i = 0; i < argc; i++) {
+        args[4 + i] = argv[i];
+    }
+
+    apikey_link_send(&sync->commands, handler, 4 + argc, args, NULL);
+}
+
+
+/* The turn of the loop that it caused is all that was wanted. */
+static void
+sync_on_soon(uv_timer_t *timer)
+{
+    (void) timer;
+}
+
+
+void
+apikey_sync_soon(apikey_sync_t *sync, uint64_t milliseconds)
+{
+    if (!uv_is_active((uv_handle_t *) &sync->soon)) {
+        uv_timer_start(&sync->soon, sync_on_soon, milliseconds, 0);
+    }
+}
+
+
+static void
+sync_on_retry(uv_timer_t *timer)
+{
+    apikey_sync_t *sync = timer->data;
+
+    sync->waiting = 0;
+}
+
+
+/* Nothing is asked of the store for a while; not at all if trouble is rare. */
+static void
+sync_wait(apikey_sync_t *sync, int rare_is_fine)
+{
+    int      rare;
+    uint64_t now = uv_now(sync->loop);
+
+    rare = sync->trouble_at == 0 || now - sync->trouble_at >= SYNC_PEACE;
+    sync->trouble_at = now;
+
+    if (rare) {
+        apikey_backoff_reset(&sync->backoff);
+
+        if (rare_is_fine) {
+            return;
+        }
+    }
+
+    sync->waiting = 1;
+    uv_timer_start(&sync->retry, sync_on_retry, apikey_backoff(&sync->backoff),
+                   0);
+}
+
+
+/* What is known of the store is not true any more. */
+static void
+sync_forget(apikey_sync_t *sync)
+{
+    apikey_build_abort(sync);
+
+    sync->life++;
+    sync->published = 0;
+    sync->following = 0;
+    sync->verified = 0;
+    sync->follow.want = 0;
+    sync->follow.urgent = 0;
+    sync->follow.replay = 0;
+    sync->lease.pending = 0;
+    sync->lease.acked = 0;
+}
+
+
+void
+apikey_sync_resync(apikey_sync_t *sync, const char *cause)
+{
+    apikey_log(APIKEY_LOG_WARNING, "a full resync is needed",
+               apikey_text("cause", cause),
+               apikey_number("version", sync->at.version));
+
+    sync_forget(sync);
+    snprintf(sync->cause, sizeof(sync->cause), "%s", cause);
+    sync_wait(sync, 1);
+}
+
+
+void
+apikey_sync_refused(apikey_sync_t *sync, const char *function,
+                    const redisReply *reply)
+{
+    size_t      i, len;
+    const char *advice = "see docs/operations.md";
+
+    for (i = 0; i < sizeof(advices) / sizeof(advices[0]); i++) {
+        len = strlen(advices[i].error);
+
+        if (strncmp(reply->str, advices[i].error, len) == 0) {
+            advice = advices[i].advice;
+            break;
+        }
+    }
+
+    if (apikey_log_again(&sync->trouble, reply->str)) {
+        apikey_log(APIKEY_LOG_ERROR, "the store refuses",
+                   apikey_text("function", function),
+                   apikey_text("error", reply->str),
+                   apikey_text("advice", advice));
+    }
+
+    sync->frozen = strncmp(reply->str, "NOINIT", 6) == 0;
+    sync->verified = 0;
+    sync->lease.pending = 0;
+
+    /* a snapshot that lost a page or a record is none */
+    if (apikey_building(sync, APIKEY_BUILD_SNAPSHOT)) {
+        sync_forget(sync);
+    }
+
+    sync_wait(sync, 0);
+
+    if (strncmp(reply->str, "READONLY", 8) == 0) {
+        apikey_link_drop(&sync->commands, reply->str);
+        apikey_link_drop(&sync->events, reply->str);
+    }
+}
+
+
+void
+apikey_sync_live(apikey_sync_t *sync)
+{
+    sync->trouble.written = 0;
+    apikey_notify("READY=1");
+}
+
+
+/* Opens the table, and tells on its control page who we are. */
+static int
+sync_open_table(apikey_sync_t *sync, char *error, size_t error_size)
+{
+    int figure;
+
+    sync->writer = apikey_writer_open(sync->conf.table, error, error_size);
+
+    if (sync->writer == NULL) {
+        return -1;
+    }
+
+    for (figure = 0; figure < APIKEY_FIGURE_COUNT; figure++) {
+        apikey_sync_figure(sync, (apikey_figure_t) figure,
+                           sync->figure[figure]);
+    }
+
+    return 0;
+}
+
+
+void
+apikey_sync_table_lost(apikey_sync_t *sync)
+{
+    apikey_log(APIKEY_LOG_ERROR, "the table was lost; it is made anew",
+               apikey_text("table", sync->conf.table),
+               apikey_text("error", apikey_writer_error(sync->writer)));
+
+    sync_forget(sync);
+    apikey_writer_close(sync->writer);
+
+    sync->writer = NULL;
+    sync->lease.probed = 0;
+    snprintf(sync->cause, sizeof(sync->cause), "table lost");
+    sync_wait(sync, 0);
+}
+
+
+static void
+sync_reopen_table(apikey_sync_t *sync)
+{
+    char error[512];
+
+    if (sync_open_table(sync, error, sizeof(error)) == 0) {
+        return;
+    }
+
+    if (apikey_log_again(&sync->trouble, error)) {
+        apikey_log(APIKEY_LOG_ERROR, "the table cannot be opened",
+                   apikey_text("table", sync->conf.table),
+                   apikey_text("error", error));
+    }
+
+    sync_wait(sync, 0);
+}
+
+
+/* 1 once the subscription stands, or has failed: then changes are found at
+   the next renewals. */
+static int
+sync_subscribed(const apikey_sync_t *sync)
+{
+    return apikey_link_ready(&sync->events) || sync->events.failures > 0;
+}
+
+
+/* Looks at what is, and begins what is missing. */
+static void
+sync_step(apikey_sync_t *sync)
+{
+    if (sync->waiting) {
+        return;
+    }
+
+    if (sync->writer == NULL) {
+        sync_reopen_table(sync);
+        return;
+    }
+
+    apikey_build_step(sync);
+
+    if (!apikey_link_ready(&sync->commands)) {
+        return;
+    }
+
+    if (!sync->lease.probed) {
+        apikey_lease_probe(sync);
+        return;
+    }
+
+    if (!sync->following && sync->build.phase == APIKEY_PHASE_NONE) {
+        if (sync_subscribed(sync)) {
+            apikey_snapshot_start(sync);
+        }
+
+        return;
+    }
+
+    apikey_follow_step(sync);
+
+    if (sync->build.phase == APIKEY_PHASE_CLOSE && sync->verified
+        && sync->follow.want <= sync->at.version)
+    {
+        apikey_snapshot_publish(sync);
+    }
+
+    apikey_lease_step(sync);
+}
+
+
+static apikey_sync_state_t
+sync_state(const apikey_sync_t *sync)
+{
+    if (!apikey_link_ready(&sync->commands)) {
+        return APIKEY_SYNC_CONNECT;
+    }
+
+    if (sync->frozen) {
+        return APIKEY_SYNC_FROZEN;
+    }
+
+    if (!sync->published) {
+        return APIKEY_SYNC_SNAPSHOT;
+    }
+
+    if (!sync->verified || sync->follow.want > sync->at.version) {
+        return APIKEY_SYNC_CATCHUP;
+    }
+
+    return APIKEY_SYNC_FOLLOW;
+}
+
+
+/* Comes right before the loop looks for input, so after everything that may
+   have changed what is known. */
+static void
+sync_on_turn(uv_prepare_t *turn)
+{
+    apikey_sync_t      *sync = turn->data;
+    apikey_sync_state_t state;
+
+    sync_step(sync);
+
+    state = sync_state(sync);
+
+    if (state != sync->state) {
+        sync->state = state;
+        apikey_sync_figure(sync, APIKEY_FIGURE_STATE, state);
+        apikey_log(APIKEY_LOG_DEBUG, "state",
+                   apikey_text("state", apikey_sync_state_name(state)),
+                   apikey_number("version", sync->at.version));
+    }
+
+    if (sync->published
+        && sync->figure[APIKEY_FIGURE_VERSION] != sync->at.version) {
+        apikey_sync_figure(sync, APIKEY_FIGURE_VERSION, sync->at.version);
+    }
+}
+
+
+static void
+sync_on_pulse(uv_timer_t *timer)
+{
+    apikey_sync_t *sync = timer->data;
+
+    apikey_link_ping(&sync->events);
+    apikey_lease_watch(sync);
+}
+
+
+/* Answers that were to come over the commands' connection will not. */
+static void
+sync_commands_lost(apikey_sync_t *sync)
+{
+    sync->follow.asked = 0;
+    sync->lease.asked = 0;
+    sync->verified = 0;
+    apikey_snapshot_lost(sync);
+}
+
+
+static void
+sync_on_ready(void *ctx, apikey_link_t *link)
+{
+    apikey_sync_t *sync = ctx;
+    apikey_link_t *other;
+
+    other = link == &sync->commands ? &sync->events : &sync->commands;
+
+    /* pushes may have been missed; or the log may be another one's */
+    sync->verified = 0;
+
+    if (strcmp(sync->run_id, link->run_id) != 0) {
+        if (sync->run_id[0] != '\0') {
+            apikey_log(APIKEY_LOG_WARNING,
+                       "the store's server was restarted or is another one",
+                       apikey_text("was", sync->run_id),
+                       apikey_text("is", link->run_id));
+        }
+
+        strcpy(sync->run_id, link->run_id);
+        sync->lease.pending = 0;
+    }
+
+    if (apikey_link_ready(other) && strcmp(other->run_id, link->run_id) != 0) {
+        apikey_link_drop(other, "it leads to another server than the other "
+                                "link");
+    }
+}
+
+
+static void
+sync_on_lost(void *ctx, apikey_link_t *link, int was_ready)
+{
+    apikey_sync_t *sync = ctx;
+
+    if (was_ready) {
+        apikey_sync_count(sync, APIKEY_FIGURE_RECONNECTS);
+    }
+
+    if (link == &sync->commands) {
+        sync_commands_lost(sync);
+    }
+}
+
+
+static void
+sync_on_message(void *ctx, const char *text, size_t len)
+{
+    apikey_follow_message(ctx, text, len);
+}
+
+
+static const apikey_link_events_t sync_link_events = {
+    .ready = sync_on_ready,
+    .lost = sync_on_lost,
+    .message = sync_on_message,
+};
+
+
+static int
+sync_boot(char boot[static 33])
+{
+    size_t  i;
+    uint8_t random[16];
+
+    if (getrandom(random, sizeof(random), 0) != sizeof(random)) {
+        return -1;
+    }
+
+    for (i = 0; i < sizeof(random); i++) {
+        snprintf(boot + 2 * i, 3, "%02x", random[i]);
+    }
+
+    return 0;
+}
+
+
+static void
+sync_handles(apikey_sync_t *sync)
+{
+    uv_prepare_init(sync->loop, &sync->turn);
+    uv_timer_init(sync->loop, &sync->pulse);
+    uv_timer_init(sync->loop, &sync->soon);
+    uv_timer_init(sync->loop, &sync->retry);
+    uv_idle_init(sync->loop, &sync->slices);
+
+    sync->turn.data = sync;
+    sync->pulse.data = sync;
+    sync->soon.data = sync;
+    sync->retry.data = sync;
+    sync->slices.data = sync;
+
+    uv_prepare_start(&sync->turn, sync_on_turn);
+    uv_timer_start(&sync->pulse, sync_on_pulse, 1000, 1000);
+}
+
+
+apikey_sync_t *
+apikey_sync_start(uv_loop_t *loop, const apikey_conf_t *conf, char *error,
+                  size_t error_size)
+{
+    apikey_sync_t *sync;
+
+    sync = calloc(1, sizeof(apikey_sync_t));
+
+    if (sync == NULL) {
+        snprintf(error, error_size, "no memory");
+        return NULL;
+    }
+
+    sync->loop = loop;
+    sync->conf = *conf;
+    strcpy(sync->cause, "start");
+    snprintf(sync->channel, sizeof(sync->channel), "%s:events",
+             conf->store_name);
+
+    sync->figure[APIKEY_FIGURE_PID] = (uint64_t) getpid();
+    sync->figure[APIKEY_FIGURE_STARTED] = (uint64_t) time(NULL);
+
+    if (sync_boot(sync->boot) != 0) {
+        snprintf(error, error_size, "the system gives no random bytes");
+        goto failed;
+    }
+
+    if (sync_open_table(sync, error, error_size) != 0) {
+        goto failed;
+    }
+
+    sync_handles(sync);
+
+    apikey_link_init(&sync->commands, loop, "commands", NULL,
+                     &sync_link_events, sync);
+    apikey_link_init(&sync->events, loop, "events", sync->channel,
+                     &sync_link_events, sync);
+    apikey_link_open(&sync->commands, &sync->conf.url);
+    apikey_link_open(&sync->events, &sync->conf.url);
+
+    return sync;
+
+failed:
+
+    apikey_conf_wipe(&sync->conf);
+    free(sync);
+
+    return NULL;
+}
+
+
+void
+apikey_sync_reconfigure(apikey_sync_t *sync, const apikey_conf_t *conf)
+{
+    if (strcmp(conf->table, sync->conf.table) != 0
+        || strcmp(conf->edge, sync->conf.edge) != 0
+        || strcmp(conf->store_name, sync->conf.store_name) != 0)
+    {
+        apikey_log(APIKEY_LOG_WARNING,
+                   "table, edge and store-name change only with a restart; "
+                   "the ones that run stay",
+                   apikey_text("table", sync->conf.table),
+                   apikey_text("edge", sync->conf.edge),
+                   apikey_text("store_name", sync->conf.store_name));
+    }
+
+    sync->conf.log_level = conf->log_level;
+    apikey_log_limit(conf->log_level);
+
+    if (memcmp(&conf->url, &sync->conf.url, sizeof(conf->url)) == 0) {
+        return;
+    }
+
+    sync->conf.url = conf->url;
+    sync_commands_lost(sync);
+    apikey_link_open(&sync->commands, &sync->conf.url);
+    apikey_link_open(&sync->events, &sync->conf.url);
+}
+
+
+void
+apikey_sync_stop(apikey_sync_t *sync)
+{
+    apikey_sync_figure(sync, APIKEY_FIGURE_PID, 0);
+
+    apikey_link_close(&sync->commands);
+    apikey_link_close(&sync->events);
+
+    uv_close((uv_handle_t *) &sync->turn, NULL);
+    uv_close((uv_handle_t *) &sync->pulse, NULL);
+    uv_close((uv_handle_t *) &sync->soon, NULL);
+    uv_close((uv_handle_t *) &sync->retry, NULL);
+    uv_close((uv_handle_t *) &sync->slices, NULL);
+
+    apikey_writer_close(sync->writer);
+    sync->writer = NULL;
+}
+
+
+void
+apikey_sync_free(apikey_sync_t *sync)
+{
+    apikey_conf_wipe(&sync->conf);
+    free(sync);
+}
