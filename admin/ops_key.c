@@ -20,8 +20,8 @@ static int create_check(apikey_ops_t *ops, const apikey_ops_create_t *request,
 static int create_text(apikey_ops_t *ops, const apikey_ops_create_t *request,
                        apikey_ops_created_t *created);
 static int create_send(apikey_ops_t *ops, const apikey_ops_create_t *request,
-                       const char *scopes, const apikey_pepper_t *pepper,
-                       const char *digest, apikey_ops_created_t *created);
+                       const apikey_pepper_t *pepper, const char *digest,
+                       apikey_ops_created_t *created);
 static int filter_check(apikey_ops_t *ops, const apikey_ops_filter_t *filter);
 static int
 list_page(apikey_ops_t *ops, const redisReply *reply,
@@ -38,13 +38,12 @@ apikey_ops_create(apikey_ops_t *ops, const apikey_ops_create_t *request,
 {
     int         rc;
     size_t      len;
-    char        scopes[APIKEY_SCOPES_SIZE];
     char        digest[2 * APIKEY_DIGEST_LEN + 1];
     const char *text;
 
     sodium_memzero(created, sizeof(*created));
 
-    if (create_check(ops, request, scopes) == -1
+    if (create_check(ops, request, created->scopes) == -1
         || create_text(ops, request, created) == -1)
     {
         return -1;
@@ -56,7 +55,7 @@ apikey_ops_create(apikey_ops_t *ops, const apikey_ops_create_t *request,
     digest_hex(digest, text, len, pepper);
     apikey_id_make(created->id);
 
-    rc = create_send(ops, request, scopes, pepper, digest, created);
+    rc = create_send(ops, request, pepper, digest, created);
 
     sodium_memzero(digest, sizeof(digest));
 
@@ -139,8 +138,8 @@ create_text(apikey_ops_t *ops, const apikey_ops_create_t *request,
 
 static int
 create_send(apikey_ops_t *ops, const apikey_ops_create_t *request,
-            const char *scopes, const apikey_pepper_t *pepper,
-            const char *digest, apikey_ops_created_t *created)
+            const apikey_pepper_t *pepper, const char *digest,
+            apikey_ops_created_t *created)
 {
     int           rc;
     char          fingerprint[APIKEY_PEPPER_NAME_SIZE];
@@ -158,7 +157,8 @@ create_send(apikey_ops_t *ops, const apikey_ops_create_t *request,
     apikey_args_pair(&args, "hint", created->hint);
     apikey_args_pair(&args, "name", request->name);
     apikey_args_pair(&args, "member", request->member);
-    apikey_args_pair(&args, "scopes", scopes[0] ? scopes : NULL);
+    apikey_args_pair(&args, "scopes",
+                     created->scopes[0] ? created->scopes : NULL);
     apikey_args_pair(&args, "expires", request->expires ? expires : NULL);
     apikey_args_pair(&args, "status",
                      request->disabled ? "disabled" : "enabled");

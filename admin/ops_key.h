@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "admin/ops.h"
+#include "admin/ops_check.h"
 #include "key/key.h"
 #include "key/pepper.h"
 #include "store/record.h"
@@ -33,6 +34,7 @@ typedef struct {
                                            one.  It exists nowhere else */
     char     id[APIKEY_ID_LEN + 1];
     char     hint[APIKEY_HINT_SIZE];
+    char     scopes[APIKEY_SCOPES_SIZE]; /* one blank between */
     char     epoch[APIKEY_EPOCH_HEX + 1];
     uint64_t version;
     uint64_t at; /* milliseconds since 1970 */

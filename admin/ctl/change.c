@@ -93,12 +93,12 @@ change_show(const char *id, apikey_key_status_t status,
                          : status == APIKEY_STATUS_DISABLED ? CTL_YELLOW
                                                             : CTL_RED;
 
-    printf("%s  ", id);
+    printf("%s  %s", id, change->changed ? "" : "already ");
     ctl_colour(colour);
     fputs(apikey_status_name(status), stdout);
     ctl_colour_end(colour);
-    printf("%s  version %llu  %.2f ms\n", change->changed ? "" : " already",
-           (unsigned long long) change->version, ms);
+    printf("  version %llu  %.2f ms\n", (unsigned long long) change->version,
+           ms);
 }
 
 

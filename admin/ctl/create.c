@@ -290,7 +290,7 @@ create_print(const ctl_t *ctl, const apikey_ops_create_t *request,
     ctl_field("Name", "%s", request->name);
     ctl_field("Member", "%s", request->member);
     ctl_field("Status", "%s", request->disabled ? "disabled" : "enabled");
-    ctl_field("Scopes", "%s", request->scopes[0] ? request->scopes : "none");
+    ctl_field("Scopes", "%s", created->scopes[0] ? created->scopes : "none");
     ctl_field("Hint", "%s", created->hint);
     ctl_field("Expires", "%s", ctl_expires_show(at, request->expires));
     ctl_field("Version", "%llu", (unsigned long long) created->version);
@@ -316,7 +316,7 @@ create_json(const apikey_ops_create_t  *request,
                   request->disabled ? "disabled" : "enabled", "name",
                   ctl_json_text(request->name), "member",
                   ctl_json_text(request->member), "scopes",
-                  ctl_words_json(request->scopes), "hint",
+                  ctl_words_json(created->scopes), "hint",
                   ctl_json_text(created->hint), "expires",
                   ctl_expires_json(request->expires), "created",
                   ctl_json_time(created->at), "version",

@@ -89,15 +89,15 @@ sub ok {
 
     my ($exit, $out, $err) = $self->run(@args);
 
-    croak "apikeyctl $args[0]: exit $exit: $err" if $exit != 0;
+    croak "apikeyctl @args: exit $exit: $err" if $exit != 0;
 
     return $out;
 }
 
 sub json {
-    my ($self, $verb, @args) = @_;
+    my ($self, @args) = @_;
 
-    return JSON::PP->new->utf8->decode($self->ok($verb, '--json', @args));
+    return JSON::PP->new->utf8->decode($self->ok('--json', @args));
 }
 
 # Makes a key; the member is created if it is not there.  Takes name, member,
