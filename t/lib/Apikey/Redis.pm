@@ -80,6 +80,7 @@ sub start_again {
     return $self;
 }
 
+sub dir      { return $_[0]{dir} }
 sub socket   { return $_[0]{dir} . '/redis.sock' }
 sub log_file { return $_[0]{dir} . '/redis.log' }
 sub url      { return 'unix://' . $_[0]->socket }
