@@ -209,4 +209,18 @@ like($_, qr/\Akey_[0-9A-Za-z]{20}\z/, "id $_") for @{ $vectors->{ids}{good} };
 unlike($_, qr/\Akey_[0-9A-Za-z]{20}\z/, 'no id: ' . Encode::encode('UTF-8', $_))
     for @{ $vectors->{ids}{bad} };
 
+# ---- the worked example of the documentation ---------------------------------
+
+my $page = do {
+    open my $fh, '<:encoding(UTF-8)', "$FindBin::Bin/../docs/key-format.md"
+        or die "key-format.md: $!";
+    local $/;
+    readline $fh;
+};
+
+like($page, qr/`\Q$_\E`/, "docs/key-format.md: $_")
+    for map({ ($_->{text}, $_->{digest}) } @{ $vectors->{keys} }[0, 1]),
+        $vectors->{peppers}[0]{hex}, $vectors->{peppers}[0]{fingerprint},
+        $vectors->{crc}[2]{crc32}, $vectors->{crc}[2]{base62};
+
 done_testing();
