@@ -385,7 +385,7 @@ end
 
 
 -- Someone may have edited the store by hand: what does not fit the contract
--- must not be passed on.
+-- must not be passed on, and an entry must speak of the key that was meant.
 local function check_object(what, fields, object)
     for _, field in ipairs(fields) do
         local name, check, may_be_absent = field[1], field[2], field[3]
@@ -401,6 +401,13 @@ local function check_object(what, fields, object)
         if must then
             fail('BADSTORE', '%s is damaged: %s must be %s', what, name, must)
         end
+    end
+end
+
+
+local function check_id(key, object, id)
+    if object.id ~= id then
+        fail('BADSTORE', '%s is damaged: id must be its own', key)
     end
 end
 
@@ -436,6 +443,7 @@ local function read_key(store, id)
     end
 
     check_object(key, RECORD, record)
+    check_id(key, record, id)
 
     return record
 end
@@ -450,6 +458,7 @@ local function read_member(store, id)
     end
 
     check_object(key, MEMBER, member)
+    check_id(key, member, id)
 
     return member
 end

@@ -506,6 +506,20 @@ with_copy("$S:key:$ID", sub {
         qr/:key:$ID is damaged: name must be/, $every_write[2]);
 });
 
+with_copy("$S:key:$ID", sub {
+    spoiled('the key has another one\'s id',
+        sub { $r->ok('HSET', "$S:key:$ID", 'id', $revoked->{id}) },
+        qr/:key:$ID is damaged: id must be its own/, $every_write[2],
+        [get => $ID]);
+});
+
+with_copy("$S:member:mem_1", sub {
+    spoiled('the member has another one\'s id',
+        sub { $r->ok('HSET', "$S:member:mem_1", 'id', 'mem_2') },
+        qr/:member:mem_1 is damaged: id must be its own/, $every_write[1],
+        [member_get => 'mem_1']);
+});
+
 with_copy("$S:member:mem_1", sub {
     spoiled('the member has no tenant',
         sub { $r->ok('HDEL', "$S:member:mem_1", 'tenant') },
