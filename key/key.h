@@ -16,8 +16,8 @@
 #include <stdint.h>
 
 /* bytes of a key's text, ours or imported, without a terminator */
-#define APIKEY_TEXT_MIN   16
-#define APIKEY_TEXT_MAX   256
+#define APIKEY_TEXT_MIN 16
+#define APIKEY_TEXT_MAX 256
 
 /* bytes of the store's prefix ("mm_"), of [A-Za-z0-9_-]; may be empty */
 #define APIKEY_PREFIX_MAX 16
@@ -27,10 +27,10 @@
 #define APIKEY_CRC_LEN    6
 
 /* "key_" and 20 base62 characters, without a terminator */
-#define APIKEY_ID_LEN     24
+#define APIKEY_ID_LEN 24
 
 /* prefix, U+2026 in UTF-8, the last four characters, a terminator */
-#define APIKEY_HINT_SIZE  (APIKEY_PREFIX_MAX + 3 + 4 + 1)
+#define APIKEY_HINT_SIZE (APIKEY_PREFIX_MAX + 3 + 4 + 1)
 
 #define APIKEY_DIGEST_LEN 32
 #define APIKEY_PEPPER_LEN 32
@@ -54,8 +54,8 @@ typedef enum {
  * text (sodium_memzero) once it was shown.  The prefix must pass
  * apikey_prefix_check().
  */
-size_t apikey_text_make(char text[static APIKEY_TEXT_MAX + 1],
-                        const char *prefix);
+size_t
+apikey_text_make(char text[static APIKEY_TEXT_MAX + 1], const char *prefix);
 
 /*
  * Syntax alone: length and token68.  This is all that the gate checks before
@@ -67,8 +67,8 @@ apikey_text_error_t apikey_text_syntax(const uint8_t *text, size_t len);
  * Syntax, and for a text that has the prefix and the length of a key that we
  * make, its CRC too.
  */
-apikey_text_error_t apikey_text_check(const uint8_t *text, size_t len,
-                                      const char *prefix);
+apikey_text_error_t
+apikey_text_check(const uint8_t *text, size_t len, const char *prefix);
 
 /* A sentence for people, without the text itself.  Static. */
 const char *apikey_text_strerror(apikey_text_error_t error);
@@ -93,8 +93,8 @@ int apikey_id_check(const char *id, size_t len);
  * BLAKE2b-256 of the text, keyed with the pepper (RFC 7693).  Never fails.
  * Reads text in place; the caller owns and wipes it.
  */
-void apikey_digest(uint8_t digest[static APIKEY_DIGEST_LEN],
-                   const uint8_t *text, size_t len,
-                   const uint8_t pepper[static APIKEY_PEPPER_LEN]);
+void
+apikey_digest(uint8_t digest[static APIKEY_DIGEST_LEN], const uint8_t *text,
+              size_t len, const uint8_t pepper[static APIKEY_PEPPER_LEN]);
 
 #endif /* APIKEY_KEY_H */
