@@ -77,8 +77,12 @@ sub start {
 
     write_file("$dir/place", $self->{sockets} . "\n");
 
+    my %env = $self->env;
+
+    @ENV{ keys %env } = values %env;
+
     $self->start_redis;
-    $self->ctl('init', '--lease', $self->{lease}, '--create-pepper');
+    $self->ctl('init', '--lease', $self->{lease});
     $self->start_sync;
     $self->start_nginx;
 
@@ -114,7 +118,7 @@ sub start_redis {
 sub start_sync {
     my ($self) = @_;
 
-    $self->spawn('sync', "$self->{build}/bin/apikey-sync", '--url',
+    $self->spawn('sync', "$self->{build}/bin/apikey-sync", '--store',
         $self->{url}, '--table', $self->{table}, '--edge', 'demo');
 
     return;
@@ -237,12 +241,12 @@ sub answers {
 
 # ---- using ----------------------------------------------------------------
 
-# What apikeyctl and a caller's shell need, in this order.
+# What a shell, and apikeyctl, need to know.
 sub env {
     my ($self) = @_;
 
     return (
-        APIKEY_URL    => "http://127.0.0.1:$self->{port}/",
+        APIKEY_URL    => 'http://127.0.0.1:' . ($self->{port} // 0) . '/',
         APIKEY_REDIS  => $self->{url},
         APIKEY_PEPPER => $self->{pepper},
         APIKEY_TABLE  => $self->{table},
@@ -251,24 +255,31 @@ sub env {
     );
 }
 
-sub ctl_command {
-    my ($self, @args) = @_;
-
-    return ("$self->{build}/bin/apikeyctl", '--url', $self->{url},
-        '--pepper', $self->{pepper}, @args);
-}
-
-# What the command printed; dies with it if it failed.
+# What apikeyctl printed; dies if it failed.
 sub ctl {
     my ($self, @args) = @_;
 
-    open my $pipe, '-|', $self->ctl_command(@args) or die "apikeyctl: $!\n";
+    open my $pipe, '-|', "$self->{build}/bin/apikeyctl", @args
+        or die "apikeyctl: $!\n";
 
     my $out = do { local $/; readline $pipe } // '';
 
-    close $pipe or die "apikeyctl @args failed: $out\n";
+    close $pipe or die "apikeyctl $args[0] failed\n";
 
     return $out;
+}
+
+# Makes a key for a member; returns its id and its text once nginx accepts it.
+sub make_key {
+    my ($self) = @_;
+
+    $self->ctl('member', 'add', 'bench', '--name', 'bench', '--tenant', 'bench');
+
+    my $out = $self->ctl('create', '--member', 'bench', '--name', 'bench', '--json');
+    my ($id)   = $out =~ /"id"\s*:\s*"(key_\w+)"/ or die "no id in $out\n";
+    my ($text) = $out =~ /"key"\s*:\s*"([^"]+)"/   or die "no key in its answer\n";
+
+    return ($id, $text);
 }
 
 # ---- stopping -------------------------------------------------------------

@@ -48,7 +48,7 @@ sub start {
 
         print "Starting Redis, apikey-sync and nginx in $stack->{dir}\n";
         $stack->start;
-        $stack->ctl('member', 'put', 'ada', '--name', 'Ada', '--tenant', 'ten_acme');
+        $stack->ctl('member', 'add', 'ada', '--name', 'Ada', '--tenant', 'ten_acme');
 
         my %env = $stack->env;
 

@@ -1,0 +1,86 @@
+#!/usr/bin/perl
+
+# make demo: succeeds, shows what it promises, and leaves nothing running; and
+# also from a directory whose path is too long for a unix socket.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Apikey::Process;
+use File::Path qw(make_path);
+use Test::More;
+
+my $root  = Apikey::Process::root_dir();
+my $build = build_dir('a-rather-long-path/' x 6);
+my $log   = "$build/walk.log";
+
+my $walk = Apikey::Process->start(
+    cmd => [ $^X, "$root/demo/walk.pl" ],
+    env => { APIKEY_BUILD => $build },
+    log => $log,
+);
+
+ok($walk->wait(120), 'it ends');
+is($walk->exit_code, 0, 'with status 0') or diag(slurp($log));
+
+my $text = slurp($log);
+
+like($text, $_->[1], "it shows $_->[0]") for (
+    [ 'an acceptance',                 qr/^ +200 +with it$/m ],
+    [ 'X-API-Key',                     qr/^ +200 +as X-API-Key$/m ],
+    [ 'a disable and its time',        qr/apikeyctl disable.*^ +401 disabled .*refusal/ms ],
+    [ 'an enable and its time',        qr/apikeyctl enable.*^ +200 .*acceptance/ms ],
+    [ 'a revoke and its time',         qr/apikeyctl revoke.*^ +401 revoked .*refusal/ms ],
+    [ 'that revoked is for ever',      qr/^ +401 revoked still, after that$/m ],
+    [ 'an import',                     qr/27 characters.*^ +200 +with it$/ms ],
+    [ 'that Redis may stop',           qr/^ +200 +at once$/m ],
+    [ 'but no longer than the lease',  qr/^ +503 stale \d\.\d s later$/m ],
+    [ 'and is taken up again',         qr/^ +200 +\d\.\d s later$/m ],
+);
+unlike($text, qr/\e/, 'no colours where there is no terminal');
+
+is(join(' ', processes()), '', 'nothing is left running');
+
+# interrupted in the middle
+$walk = Apikey::Process->start(
+    cmd => [ $^X, "$root/demo/walk.pl" ],
+    env => { APIKEY_BUILD => $build },
+    log => $log,
+);
+Apikey::Process::wait_for(sub { processes() >= 3 }, 30, 'the stack');
+$walk->signal('INT');
+ok($walk->wait(30), 'ctrl-c ends it');
+isnt($walk->exit_code, 0, 'not with status 0');
+is(join(' ', processes()), '', 'and leaves nothing running');
+
+done_testing();
+
+# A build directory of its own that refers to what was built.
+sub build_dir {
+    my ($path) = @_;
+
+    my $dir = Apikey::Process::tempdir() . "/$path/build";
+
+    make_path($dir);
+    symlink Apikey::Process::build_dir() . "/$_", "$dir/$_" for qw(bin nginx);
+
+    return $dir;
+}
+
+# Those whose pid files or command lines name our directory.
+sub processes {
+    return grep { slurp("/proc/$_/cmdline") =~ /\Q$build\E\/demo/ && $_ != $$ && $_ != $walk->pid }
+        map { m{/proc/(\d+)} } glob('/proc/[0-9]*');
+}
+
+sub slurp {
+    my ($path) = @_;
+
+    open my $file, '<', $path or return '';
+    local $/;
+
+    return readline($file) // '';
+}
