@@ -228,8 +228,9 @@ typedef struct {
     uint64_t records; /* bytes; they begin right after the slots */
     uint64_t size;    /* of the file; it never shrinks */
     uint8_t  epoch[APIKEY_EPOCH_LEN]; /* of the store it was built from */
+    uint64_t seed[4];                 /* random, odd; of apikey_slot_home() */
     uint64_t check;                   /* apikey_check() of all before it */
-    uint8_t  pad0[48];
+    uint8_t  pad0[16];
 
     apikey_word_t retired; /* not zero: look into the current generation */
     uint8_t       pad1[56];
@@ -313,7 +314,7 @@ _Static_assert(offsetof(apikey_control_t, deadline) == 64, "layout");
 _Static_assert(offsetof(apikey_control_t, changes) == 128, "layout");
 _Static_assert(offsetof(apikey_control_t, figure) == 192, "layout");
 _Static_assert(sizeof(apikey_control_t) <= APIKEY_CONTROL_SIZE, "layout");
-_Static_assert(offsetof(apikey_generation_t, check) == 72, "layout");
+_Static_assert(offsetof(apikey_generation_t, check) == 104, "layout");
 _Static_assert(offsetof(apikey_generation_t, retired) == 128, "layout");
 _Static_assert(offsetof(apikey_generation_t, records_used) == 192, "layout");
 _Static_assert(sizeof(apikey_generation_t) <= APIKEY_GENERATION_HEAD,
@@ -321,11 +322,19 @@ _Static_assert(sizeof(apikey_generation_t) <= APIKEY_GENERATION_HEAD,
 _Static_assert(sizeof(apikey_slot_t) == APIKEY_SLOT_SIZE, "layout");
 _Static_assert(sizeof(apikey_table_record_t) == 32, "layout");
 
-/* Where the search for a digest begins: digests are uniform, keyed hashes. */
+/*
+ * Where the search for a digest begins.  Digests are uniform if they were made
+ * as they should be; with a secret of each generation, one that was not can't
+ * be aimed at a crowded place either (multiply-shift hashing).
+ */
 static inline uint64_t
-apikey_slot_home(uint64_t digest0, uint64_t slots)
+apikey_slot_home(const uint64_t digest[static 4],
+                 const uint64_t seed[static 4], uint64_t slots)
 {
-    return (uint64_t) (((unsigned __int128) digest0 * slots) >> 64);
+    uint64_t h = digest[0] * seed[0] + digest[1] * seed[1]
+                 + digest[2] * seed[2] + digest[3] * seed[3];
+
+    return (uint64_t) (((unsigned __int128) h * slots) >> 64);
 }
 
 #endif /* APIKEY_TABLE_H */

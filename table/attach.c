@@ -182,6 +182,7 @@ attach_generation(apikey_table_t *table, uint64_t word)
     table->generation_size = (size_t) st.st_size;
     table->generation_word = word;
     table->slots = head.slots;
+    memcpy(table->seed, head.seed, sizeof(table->seed));
     table->slot =
         (const apikey_slot_t *) ((const char *) map + APIKEY_GENERATION_HEAD);
     table->records = (const unsigned char *) (table->slot + head.slots);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 /* Bytes allocated in one step: about a millisecond of zeroing on tmpfs. */
@@ -55,6 +56,23 @@ gen_map(apikey_gen_t *gen, void *map)
 }
 
 
+static int
+gen_seed(apikey_gen_t *gen)
+{
+    int i;
+
+    if (getrandom(gen->seed, sizeof(gen->seed), 0) != sizeof(gen->seed)) {
+        return -1;
+    }
+
+    for (i = 0; i < 4; i++) {
+        gen->seed[i] |= 1;
+    }
+
+    return 0;
+}
+
+
 apikey_write_t
 apikey_gen_create(apikey_gen_t *gen, int dir, gid_t gid, uint64_t number,
                   const uint8_t epoch[APIKEY_EPOCH_LEN], uint64_t slots,
@@ -69,6 +87,12 @@ apikey_gen_create(apikey_gen_t *gen, int dir, gid_t gid, uint64_t number,
     gen->slots = slots;
     gen->records = (records + 7) & ~7ULL;
     memcpy(gen->epoch, epoch, APIKEY_EPOCH_LEN);
+
+    if (gen_seed(gen) == -1) {
+        gen_error(gen, "no random numbers", errno);
+        gen->number = 0;
+        return APIKEY_WRITE_ERROR;
+    }
 
     gen_name(name, number);
 
@@ -204,6 +228,7 @@ apikey_gen_adopt(apikey_gen_t *gen, int dir, uint64_t number)
     gen->used = head.records; /* nothing is added to it */
     gen->allocated = head.size;
     memcpy(gen->epoch, head.epoch, APIKEY_EPOCH_LEN);
+    memcpy(gen->seed, head.seed, sizeof(gen->seed));
     gen_map(gen, map);
 
     return APIKEY_WRITE_OK;
@@ -232,6 +257,7 @@ apikey_gen_seal(apikey_gen_t *gen)
     head->records = gen->records;
     head->size = gen_file(gen->slots, gen->records);
     memcpy(head->epoch, gen->epoch, APIKEY_EPOCH_LEN);
+    memcpy(head->seed, gen->seed, sizeof(gen->seed));
     head->check = apikey_check(head, offsetof(apikey_generation_t, check));
 
     return APIKEY_WRITE_OK;
@@ -271,7 +297,7 @@ gen_find(const apikey_gen_t *gen, const uint64_t digest[static 4])
     uint64_t       i, n;
     apikey_slot_t *slot;
 
-    i = apikey_slot_home(digest[0], gen->slots);
+    i = apikey_slot_home(digest, gen->seed, gen->slots);
 
     for (n = 0; n < APIKEY_PROBES_MAX && n < gen->slots; n++) {
         slot = &gen->slot[i];

@@ -25,6 +25,7 @@ typedef struct {
     apikey_generation_t *head;      /* NULL until all blocks are there */
     apikey_slot_t       *slot;
     unsigned char       *area; /* records */
+    uint64_t             seed[4];
     uint8_t              epoch[APIKEY_EPOCH_LEN];
     char                 error[APIKEY_WRITE_ERROR_LEN];
 } apikey_gen_t;

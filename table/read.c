@@ -152,7 +152,7 @@ find(apikey_table_t *table, const uint64_t digest[static 4],
     uint64_t             i, n, differ;
     const apikey_slot_t *s;
 
-    i = apikey_slot_home(digest[0], table->slots);
+    i = apikey_slot_home(digest, table->seed, table->slots);
 
     for (n = 0; n < APIKEY_PROBES_MAX && n < table->slots; n++) {
         s = &table->slot[i];

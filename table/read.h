@@ -27,6 +27,7 @@ typedef struct {
     const apikey_slot_t       *slot;
     const unsigned char       *records;
     uint64_t                   slots;
+    uint64_t                   seed[4];
     uint64_t                   records_size;
     uint64_t                   generation_word; /* as sealed in control */
     size_t                     generation_size;

@@ -368,6 +368,29 @@ a_full_generation_says_so_and_loses_nothing(void **state)
 
 
 static void
+digests_that_are_alike_do_not_crowd(void **state)
+{
+    fixture_t   *f = *state;
+    uint64_t     n;
+    apikey_put_t put = { .status = APIKEY_ENABLED,
+                         .id = "",
+                         .member = "",
+                         .tenant = "",
+                         .name = "",
+                         .scopes = "" };
+
+    fixture_begin(f, APIKEY_BUILD_SNAPSHOT, 10000);
+
+    for (n = 0; n < 10000; n++) {
+        memcpy(put.digest + 24, &n, sizeof(n));
+        put.version = n + 1;
+        assert_int_equal(apikey_writer_put(f->writer, &put, NULL),
+                         APIKEY_WRITE_OK);
+    }
+}
+
+
+static void
 an_unchanged_record_takes_no_room(void **state)
 {
     fixture_t *f = *state;
@@ -490,6 +513,7 @@ main(void)
         life(revocations_survive_a_restart_of_the_daemon),
         life(a_growth_makes_room),
         life(a_full_generation_says_so_and_loses_nothing),
+        life(digests_that_are_alike_do_not_crowd),
         life(an_unchanged_record_takes_no_room),
         life(each_change_raises_the_counter),
         life(the_books_are_right),

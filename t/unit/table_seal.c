@@ -139,11 +139,14 @@ a_check_sees_another_length(void **state)
 static void
 a_home_is_within_the_slots(void **state)
 {
+    const uint64_t zero[4] = { 0 }, one[4] = { 1, 1, 1, 1 };
+    const uint64_t last[4] = { UINT64_MAX, 0, 0, 0 };
+
     (void) state;
 
-    assert_int_equal(apikey_slot_home(0, 1667), 0);
-    assert_int_equal(apikey_slot_home(UINT64_MAX, 1667), 1666);
-    assert_int_equal(apikey_slot_home(UINT64_MAX, APIKEY_SLOTS_MAX),
+    assert_int_equal(apikey_slot_home(zero, one, 1667), 0);
+    assert_int_equal(apikey_slot_home(last, one, 1667), 1666);
+    assert_int_equal(apikey_slot_home(last, one, APIKEY_SLOTS_MAX),
                      APIKEY_SLOTS_MAX - 1);
 }
 
