@@ -23,6 +23,8 @@ my $walk = Apikey::Process->start(
     log => $log,
 );
 
+my @pids = started();
+
 ok($walk->wait(120), 'it ends');
 is($walk->exit_code, 0, 'with status 0') or diag(slurp($log));
 
@@ -42,7 +44,7 @@ like($text, $_->[1], "it shows $_->[0]") for (
 );
 unlike($text, qr/\e/, 'no colours where there is no terminal');
 
-is(join(' ', processes()), '', 'nothing is left running');
+is(join(' ', alive(@pids)), '', 'nothing is left running');
 
 # interrupted in the middle
 $walk = Apikey::Process->start(
@@ -50,11 +52,11 @@ $walk = Apikey::Process->start(
     env => { APIKEY_BUILD => $build },
     log => $log,
 );
-Apikey::Process::wait_for(sub { processes() >= 3 }, 30, 'the stack');
+@pids = started();
 $walk->signal('INT');
 ok($walk->wait(30), 'ctrl-c ends it');
 isnt($walk->exit_code, 0, 'not with status 0');
-is(join(' ', processes()), '', 'and leaves nothing running');
+is(join(' ', alive(@pids)), '', 'and leaves nothing running');
 
 done_testing();
 
@@ -70,11 +72,21 @@ sub build_dir {
     return $dir;
 }
 
-# Those whose pid files or command lines name our directory.
-sub processes {
-    return grep { slurp("/proc/$_/cmdline") =~ /\Q$build\E\/demo/ && $_ != $$ && $_ != $walk->pid }
-        map { m{/proc/(\d+)} } glob('/proc/[0-9]*');
+# The pids of the stack, once all of it is started.
+sub started {
+    my @found;
+
+    Apikey::Process::wait_for(sub {
+        @found = map { slurp($_) =~ /^(\d+)/ } glob("$build/demo/walk/*.pid");
+
+        return @found == 3;
+    }, 30, 'the stack');
+
+    return @found;
 }
+
+# A zombie has ended, even where nobody reaps it.
+sub alive { return grep { slurp("/proc/$_/stat") =~ /\) [^ZX] / } @_ }
 
 sub slurp {
     my ($path) = @_;
