@@ -88,7 +88,6 @@ sub what_to_try {
 It runs until `make down`.  In a shell:
 
   . $env
-  alias ctl='\$APIKEYCTL'
 
   key=\$(\$APIKEYCTL create --member ada --name try --quiet)    # shown once
   curl -i -H "X-API-Key: \$key" \$APIKEY_URL
