@@ -349,10 +349,6 @@ apikey_snapshot_lost(apikey_sync_t *sync)
     sync->snapshot.pages = 0;
     sync->snapshot.count = 0;
 
-    if (!sync->following && sync->build.phase == APIKEY_PHASE_NONE) {
-        return;
-    }
-
     if (sync->build.phase == APIKEY_PHASE_READ) {
         apikey_sync_resync(sync, "connection lost");
     }

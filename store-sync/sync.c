@@ -198,7 +198,8 @@ apikey_sync_refused(apikey_sync_t *sync, const char *function,
                    apikey_text("advice", advice));
     }
 
-    sync->frozen = strncmp(reply->str, "NOINIT", 6) == 0;
+    sync->frozen = strncmp(reply->str, "NOINIT", 6) == 0
+                   || strncmp(reply->str, "ERR Function not found", 22) == 0;
     sync->verified = 0;
     sync->lease.pending = 0;
 

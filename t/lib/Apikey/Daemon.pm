@@ -10,15 +10,14 @@ package Apikey::Daemon;
 #   $d->wait_log(qr/a full resync is needed/);
 #   $d->stop; $d->kill9; $d->log; $d->process;
 #
-# start takes url => in place of redis =>, and args => [...] for more options;
-# without `table` it makes a directory.  A store that is not said to have
-# another is named {apikey}.
+# start takes url => or config => FILE in place of redis =>, args => [...] for
+# more options, and env; without `table` it makes a directory.  To run daemons
+# under a tool: APIKEY_SYNC_WRAPPER='valgrind -q --error-exitcode=9' prove ...
 
 use strict;
 use warnings;
 
 use Carp qw(croak);
-use IPC::Open2 qw(open2);
 
 use Apikey::Process ();
 
@@ -40,7 +39,7 @@ sub start {
 
     $self->{process} = Apikey::Process->start(
         cmd => [
-            @{ $opt{wrapper} || [] },
+            split(' ', $ENV{APIKEY_SYNC_WRAPPER} // ''),
             Apikey::Process::build_dir() . '/bin/apikey-sync',
             @store, '--table', $self->{table},
             ($opt{edge} ? ('--edge', $opt{edge}) : ()),
@@ -75,21 +74,21 @@ sub tableget { return Apikey::Process::build_dir() . '/t/tools/tableget' }
 sub table_get {
     my ($self, @digests) = @_;
 
-    my $pid = open2(my $out, my $in, tableget(), $self->{table}, '-');
+    # by way of a file: more than fits into two pipes would stop both sides
+    my $file = "$self->{home}/digests";
 
-    # not both at once: more than fits into the pipes would stop both sides
-    my @lines;
+    open my $in, '>', $file or die "$file: $!";
+    print {$in} map { "$_\n" } @digests;
+    close $in;
 
-    while (my @some = splice @digests, 0, 100) {
-        print {$in} map { "$_\n" } @some;
-        $in->flush;
-        close $in if !@digests;
-        last if !@digests;
-    }
+    open my $out, '-|', 'sh', '-c', 'exec "$0" "$1" - <"$2"', tableget(),
+        $self->{table}, $file
+        or die "tableget: $!";
 
-    @lines = readline $out;
+    my @lines = readline $out;
+
+    close $out;
     chomp @lines;
-    waitpid $pid, 0;
 
     return wantarray ? @lines : $lines[0];
 }
