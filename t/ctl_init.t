@@ -39,7 +39,7 @@ is($ctl->json('library')->{loaded}, JSON::PP::false, 'once');
 
 ($exit, $out, $err) = $ctl->run('list');
 is($exit, 1, 'list on a store that is not initialised');
-like($err, qr/\(NOINIT\)\n  a new store is made by: apikeyctl init/, 'says what to do');
+like($err, qr/\(NOINIT\)\n  for a new store: apikeyctl init; one that was emptied/, 'says what to do');
 
 $redis->ok('FUNCTION', 'FLUSH');
 

@@ -8,6 +8,8 @@
 
 #include "admin/ops_key.h"
 #include "change.h"
+#include "fail.h"
+#include "json.h"
 #include "output.h"
 
 

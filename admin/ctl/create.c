@@ -16,6 +16,8 @@
 #include "admin/ops_check.h"
 #include "admin/ops_key.h"
 #include "admin/ops_time.h"
+#include "fail.h"
+#include "json.h"
 #include "options.h"
 #include "output.h"
 #include "record.h"

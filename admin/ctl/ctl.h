@@ -65,10 +65,10 @@ struct ctl_s {
 };
 
 /*
- * Looks argv[0] up in a table that ends with an empty row, and runs it.
+ * Looks argv[0] up in the table, which ends with an empty row, and runs it.
  * of is "" or the verb whose verbs these are.
  */
-int ctl_dispatch(ctl_t *ctl, const ctl_verb_t *verbs, const char *of, int argc,
+int ctl_dispatch(ctl_t *ctl, const ctl_verb_t *table, const char *of, int argc,
                  char **argv);
 
 /* one verb a file */

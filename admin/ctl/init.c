@@ -13,6 +13,8 @@
 
 #include "admin/ops_store.h"
 #include "admin/ops_time.h"
+#include "fail.h"
+#include "json.h"
 #include "options.h"
 #include "output.h"
 #include "session.h"
@@ -29,11 +31,12 @@ typedef struct {
 } init_t;
 
 
-static int  init_lease(ctl_t *ctl, const char *text, uint64_t *lease);
-static int  init_new(ctl_t *ctl);
-static int  init_library(ctl_t *ctl, init_t *init);
-static int  init_pepper(ctl_t *ctl, apikey_pepper_ring_t *ring, init_t *init);
-static int  init_run(ctl_t *ctl, apikey_ops_init_t *request, init_t *init);
+static int init_lease(ctl_t *ctl, const char *text, uint64_t *lease);
+static int init_new(ctl_t *ctl);
+static int init_library(ctl_t *ctl, init_t *init);
+static int init_pepper(ctl_t *ctl, apikey_pepper_ring_t *ring, init_t *init);
+static int
+init_run(ctl_t *ctl, const apikey_ops_init_t *request, init_t *init);
 static void init_print(const ctl_t *ctl, const init_t *init);
 
 
@@ -104,9 +107,10 @@ init_lease(ctl_t *ctl, const char *text, uint64_t *lease)
 
 
 static int
-init_run(ctl_t *ctl, apikey_ops_init_t *request, init_t *init)
+init_run(ctl_t *ctl, const apikey_ops_init_t *request, init_t *init)
 {
     int                  rc;
+    apikey_ops_init_t    complete = *request;
     apikey_pepper_ring_t ring;
 
     if (init_new(ctl) == -1 || init_library(ctl, init) == -1
@@ -115,10 +119,10 @@ init_run(ctl_t *ctl, apikey_ops_init_t *request, init_t *init)
         return ctl->exit;
     }
 
-    request->pepper = &ring.pepper[0];
-    apikey_pepper_name(request->pepper, init->pepper);
+    complete.pepper = &ring.pepper[0];
+    apikey_pepper_name(complete.pepper, init->pepper);
 
-    rc = apikey_ops_init(&ctl->ops, request, &init->inited);
+    rc = apikey_ops_init(&ctl->ops, &complete, &init->inited);
 
     apikey_pepper_ring_wipe(&ring);
 

@@ -6,8 +6,9 @@
  */
 
 #include "admin/ops_store.h"
+#include "fail.h"
+#include "json.h"
 #include "options.h"
-#include "output.h"
 #include "session.h"
 
 

@@ -8,8 +8,9 @@
 
 #include "admin/ops_key.h"
 #include "admin/ops_time.h"
+#include "fail.h"
+#include "json.h"
 #include "options.h"
-#include "output.h"
 #include "record.h"
 #include "session.h"
 #include "table.h"

@@ -16,6 +16,9 @@
 #include <sodium.h>
 
 #include "ctl.h"
+#include "fail.h"
+#include "help.h"
+#include "json.h"
 #include "nearest.h"
 #include "options.h"
 #include "output.h"
@@ -63,6 +66,7 @@ main(int argc, char **argv)
 
     main_protect();
     ctl_output_begin();
+    ctl_json_begin();
 
     if (sodium_init() == -1) {
         return ctl_fail(&ctl, CTL_LOCAL, "", NULL, "cannot begin: libsodium");

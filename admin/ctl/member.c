@@ -5,6 +5,8 @@
  */
 
 #include "admin/ops_member.h"
+#include "fail.h"
+#include "json.h"
 #include "options.h"
 #include "output.h"
 #include "session.h"

@@ -8,26 +8,18 @@
 #include <string.h>
 
 #include "key/key.h"
+#include "fail.h"
+#include "help.h"
 #include "nearest.h"
 #include "options.h"
-#include "output.h"
 #include "session.h"
 
-#define COMMON_MAX 10
-
-
-/* A common option, the group it is of, and its environment variable. */
-typedef struct {
-    ctl_option_t option;
-    unsigned     group;
-    const char  *variable;
-} ctl_common_t;
 
 /* Both tables of a verb, searched as one. */
 typedef struct {
     const ctl_option_t *own;
     size_t              count;
-    ctl_common_t        common[COMMON_MAX];
+    ctl_common_t        common[CTL_COMMON_MAX];
 } ctl_tables_t;
 
 
@@ -41,10 +33,6 @@ static int  take(ctl_t *ctl, const ctl_tables_t *tables, unsigned takes,
 static int  no_such_option(ctl_t *ctl, const ctl_tables_t *tables,
                            unsigned takes, const char *name, size_t len);
 static void environment(ctl_tables_t *tables);
-static void help_verb(ctl_t *ctl, const ctl_tables_t *tables);
-static void help_option(const ctl_option_t *option, const char *variable);
-static void help_common(const ctl_tables_t *tables, unsigned takes);
-static void help_exits(const char *exits);
 
 
 int
@@ -70,7 +58,7 @@ ctl_options(ctl_t *ctl, int argc, char **argv, const ctl_option_t *own,
         }
 
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            help_verb(ctl, &tables);
+            ctl_help_verb(ctl, own, count);
             ctl->exit = CTL_DONE;
             return -1;
         }
@@ -178,7 +166,16 @@ static void
 tables_init(ctl_tables_t *tables, ctl_t *ctl, const ctl_option_t *own,
             size_t count)
 {
-    const ctl_common_t common[COMMON_MAX] = {
+    tables->own = own;
+    tables->count = count;
+    ctl_common(ctl, tables->common);
+}
+
+
+void
+ctl_common(ctl_t *ctl, ctl_common_t common[static CTL_COMMON_MAX])
+{
+    const ctl_common_t all[CTL_COMMON_MAX] = {
         { { "store", "URL",
             "where the store is: redis://[USER[:PASSWORD]@]HOST[:PORT][/DB] "
             "or\nunix:///PATH[?db=N]; default " CTL_REDIS_DEFAULT,
@@ -225,9 +222,7 @@ tables_init(ctl_tables_t *tables, ctl_t *ctl, const ctl_option_t *own,
           NULL },
     };
 
-    tables->own = own;
-    tables->count = count;
-    memcpy(tables->common, common, sizeof(common));
+    memcpy(common, all, sizeof(all));
 }
 
 
@@ -239,7 +234,7 @@ environment(ctl_tables_t *tables)
     const char   *value;
     ctl_common_t *common;
 
-    for (i = 0; i < COMMON_MAX; i++) {
+    for (i = 0; i < CTL_COMMON_MAX; i++) {
         common = &tables->common[i];
 
         if (common->variable == NULL || *common->option.value) {
@@ -262,7 +257,7 @@ tables_find(const ctl_tables_t *tables, unsigned takes, const char *name,
     size_t              i;
     const ctl_option_t *option;
 
-    for (i = 0; i < tables->count + COMMON_MAX; i++) {
+    for (i = 0; i < tables->count + CTL_COMMON_MAX; i++) {
         if (i < tables->count) {
             option = &tables->own[i];
 
@@ -350,7 +345,7 @@ no_such_option(ctl_t *ctl, const ctl_tables_t *tables, unsigned takes,
 
     snprintf(given, sizeof(given), "%.*s", (int) len, name);
 
-    for (i = 0; i < tables->count + COMMON_MAX; i++) {
+    for (i = 0; i < tables->count + CTL_COMMON_MAX; i++) {
         if (i < tables->count) {
             other = tables->own[i].name;
 
@@ -391,125 +386,4 @@ ctl_usage(ctl_t *ctl, const char *format, ...)
     ctl->exit = ctl_fail(ctl, CTL_USAGE, "", hint, "%s", text);
 
     return -1;
-}
-
-
-void
-ctl_help(ctl_t *ctl, const ctl_verb_t *verbs, const char *of)
-{
-    int               width;
-    const ctl_verb_t *verb;
-    ctl_tables_t      tables;
-
-    tables_init(&tables, ctl, NULL, 0);
-
-    printf("Usage: apikeyctl %s%sCOMMAND [OPTION]...\n\n", of,
-           of[0] ? " " : "");
-
-    if (of[0] == '\0') {
-        printf("Creates, disables and revokes API keys in the store.\n\n");
-    }
-
-    width = of[0] ? 14 : 10;
-
-    for (verb = verbs; verb->name; verb++) {
-        printf("  %-*s %s\n", width, verb->name, verb->description);
-    }
-
-    printf("\nEach has its own options: apikeyctl COMMAND --help\n");
-
-    if (of[0] == '\0') {
-        printf("These may stand before the command too:\n");
-        help_common(&tables, ~0U);
-        help_exits("01234567");
-    }
-}
-
-
-static void
-help_verb(ctl_t *ctl, const ctl_tables_t *tables)
-{
-    size_t            i;
-    const ctl_verb_t *verb = ctl->verb;
-
-    printf("Usage: apikeyctl %s %s\n\n%s.\n", verb->name, verb->synopsis,
-           verb->description);
-
-    if (tables->count) {
-        printf("\nOptions:\n");
-
-        for (i = 0; i < tables->count; i++) {
-            help_option(&tables->own[i], NULL);
-        }
-    }
-
-    printf("\nCommon options:\n");
-    help_common(tables, verb->takes);
-    help_exits(verb->exits);
-}
-
-
-static void
-help_common(const ctl_tables_t *tables, unsigned takes)
-{
-    size_t i;
-
-    for (i = 0; i < COMMON_MAX; i++) {
-        if (tables->common[i].group & takes) {
-            help_option(&tables->common[i].option, tables->common[i].variable);
-        }
-    }
-}
-
-
-static void
-help_option(const ctl_option_t *option, const char *variable)
-{
-    char        left[64];
-    size_t      len;
-    const char *line;
-
-    snprintf(left, sizeof(left), "--%s%s%s", option->name,
-             option->argument ? "=" : "",
-             option->argument ? option->argument : "");
-
-    for (line = option->help;; line += len + 1) {
-        len = strcspn(line, "\n");
-        printf("  %-22s %.*s", left, (int) len, line);
-        left[0] = '\0';
-
-        if (line[len] == '\0') {
-            break;
-        }
-
-        putchar('\n');
-    }
-
-    if (variable) {
-        printf(" [%s]", variable);
-    }
-
-    putchar('\n');
-}
-
-
-static void
-help_exits(const char *exits)
-{
-    static const char *const texts[] = {
-        "done",
-        "refused, by the store or by you at a question; nothing was changed",
-        "a mistake in the command line or in an argument",
-        "the store cannot be reached, or lets nobody in; nothing was changed",
-        "a change was sent, but its answer was lost: it may have been made",
-        "the output could not be written",
-        "trouble on this machine: a file, the pepper, another version",
-        "looked, and found something wrong",
-    };
-
-    printf("\nExit codes:\n");
-
-    for (; *exits; exits++) {
-        printf("  %c  %s\n", *exits, texts[*exits - '0']);
-    }
 }

@@ -32,6 +32,19 @@ typedef struct {
     int         *flag;
 } ctl_option_t;
 
+#define CTL_COMMON_MAX 10
+
+/* A common option, the group it is of (CTL_TAKES_*), and the environment
+   variable that stands in for it, or NULL. */
+typedef struct {
+    ctl_option_t option;
+    unsigned     group;
+    const char  *variable;
+} ctl_common_t;
+
+/* All of them, with their values in ctl. */
+void ctl_common(ctl_t *ctl, ctl_common_t common[static CTL_COMMON_MAX]);
+
 /*
  * Parses argv: the verb's own options (count of them) and the common ones
  * that it takes.  Moves the operands to the front of argv and returns how
@@ -65,8 +78,5 @@ int ctl_usage(ctl_t *ctl, const char *format, ...)
    or -1 as above. */
 int
 ctl_options_before(ctl_t *ctl, int argc, char **argv, const ctl_verb_t *verbs);
-
-/* The list of verbs, the common options, the exit codes. */
-void ctl_help(ctl_t *ctl, const ctl_verb_t *verbs, const char *of);
 
 #endif /* APIKEY_CTL_OPTIONS_H */

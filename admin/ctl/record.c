@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "admin/ops_time.h"
+#include "json.h"
 #include "output.h"
 #include "record.h"
 

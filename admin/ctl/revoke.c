@@ -15,6 +15,7 @@
 
 #include "admin/ops_key.h"
 #include "change.h"
+#include "fail.h"
 #include "options.h"
 #include "output.h"
 #include "record.h"

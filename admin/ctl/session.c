@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "admin/ops_time.h"
-#include "output.h"
+#include "fail.h"
 #include "session.h"
 #include "store/password.h"
 

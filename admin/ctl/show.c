@@ -5,8 +5,9 @@
  */
 
 #include "admin/ops_key.h"
+#include "fail.h"
+#include "json.h"
 #include "options.h"
-#include "output.h"
 #include "record.h"
 #include "session.h"
 
