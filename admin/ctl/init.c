@@ -182,7 +182,11 @@ init_pepper(ctl_t *ctl, apikey_pepper_ring_t *ring, init_t *init)
 
     if (access(path, F_OK) == -1 && errno == ENOENT) {
         if (apikey_pepper_file_make(path, PEPPER_ID, error) == -1) {
-            ctl->exit = ctl_fail(ctl, CTL_LOCAL, "", NULL, "%s", error);
+            ctl->exit = ctl_fail(ctl, CTL_LOCAL, "",
+                                 "the store is not initialised; the file's "
+                                 "directory must be there: install -d -m 700 "
+                                 "DIRECTORY",
+                                 "%s", error);
             return -1;
         }
 
