@@ -227,10 +227,8 @@ apikey_follow_message(apikey_sync_t *sync, const char *text, size_t len)
         follow_bad(sync, sync->at.version + 1,
                    "the message is not what the store's contract says");
 
-        if (sync->following) {
-            apikey_sync_resync(sync, "unreadable");
-        }
-
+        /* it is no entry: if it stood for one, the log has that */
+        sync->verified = 0;
         return;
     }
 
