@@ -139,6 +139,19 @@ for my $verb (map { [ split ] } @member, grep { $_ ne 'member' } @verbs) {
     is($ctl->ok(@$verb, '--help', '--nonsense'), $text, 'help wins over what follows');
 }
 
+# What --help names, docs/admin.md explains.
+my $docs = Apikey::Ctl::read_file(Apikey::Process::root_dir() . '/docs/admin.md');
+my %named;
+
+for my $verb (map { [ split ] } @member, grep { $_ ne 'member' } @verbs) {
+    like($docs, qr/`[^`\n]*\b@$verb\b/, "docs/admin.md: @$verb");
+    $named{$_} = 1 for $ctl->ok(@$verb, '--help') =~ /^  (--[a-z-]+)/mg;
+}
+
+cmp_ok(scalar keys %named, '>', 20, 'options');
+like($docs, qr/`$_\b/, "docs/admin.md: $_") for sort keys %named;
+like($docs, qr/^\| $_ \| \S/m, "docs/admin.md: exit code $_") for 0 .. 7;
+
 is($ctl->ok('help', 'revoke'), $ctl->ok('revoke', '--help'), 'help revoke');
 
 # With --json a mistake is JSON too, in one line.
