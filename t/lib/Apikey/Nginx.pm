@@ -39,6 +39,7 @@ sub new {
         http => delete $opt{http},
         main => delete $opt{main} // '',
         level => delete $opt{level} // 'info',
+        user => delete $opt{user} // 'root',
         expect_log => delete $opt{expect_log},
         owner => $$,
     }, $class;
@@ -136,7 +137,7 @@ sub write_conf {
     my $module = Apikey::Process::build_dir()
                . '/nginx/ngx_http_apikey_module.so';
     my $load = $ENV{APIKEY_NGINX} ? '' : "load_module $module;";
-    my $user = $> == 0 ? 'user root;' : '';
+    my $user = $> == 0 ? "user $self->{user};" : '';
 
     my $conf = <<"END";
 $load
