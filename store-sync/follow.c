@@ -428,6 +428,11 @@ follow_on_since(void *ctx, const redisReply *reply)
 
     sync->frozen = 0;
 
+    /* a growth has sent us back since: ask again from there */
+    if (sync->follow.from.version > sync->at.version) {
+        return;
+    }
+
     cause = follow_answer(sync, reply);
 
     if (cause != NULL) {
