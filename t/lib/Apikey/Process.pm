@@ -24,17 +24,34 @@ use Cwd ();
 use File::Basename qw(dirname);
 use File::Temp ();
 use POSIX ();
-use Scalar::Util qw(refaddr weaken);
+use Scalar::Util qw(weaken);
 use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC);
 
+use constant PATIENCE => 600;    # seconds, for a whole test file
+
 my $owner = $$;
-my %running;
+my %running;    # by pid; undef where the object is gone before the process
 
-# An END block runs only if a signal ends the test in an orderly way.
-for my $name (qw(INT TERM HUP)) {
-    my $number = { INT => 2, TERM => 15, HUP => 1 }->{$name};
+# An END block runs only if a signal ends the test in an orderly way.  The
+# alarm is for a test that waits for what never comes.
+for (qw(HUP:1 INT:2 ALRM:14 TERM:15)) {
+    my ($name, $number) = split /:/;
 
-    $SIG{$name} //= sub { exit 128 + $number };
+    $SIG{$name} //= sub {
+        undisturbed();
+        print {*STDERR} "$0: still running after @{[ PATIENCE ]} s\n" if $name eq 'ALRM';
+        exit 128 + $number;
+    };
+}
+
+alarm PATIENCE;
+
+# For the way to the end: neither a second signal nor that nobody reads our
+# output any more may stop the cleaning up.
+sub undisturbed {
+    @SIG{qw(HUP INT ALRM TERM PIPE)} = ('IGNORE') x 5;
+
+    return;
 }
 
 sub start {
@@ -70,7 +87,7 @@ sub start {
 
     my $self = bless { pid => $pid, cmd => $cmd, owner => $$ }, $class;
 
-    weaken($running{ refaddr $self } = $self);
+    weaken($running{$pid} = $self);
 
     return $self;
 }
@@ -80,7 +97,7 @@ sub become {
     my ($cmd, $env, $log, $stdin, $stdout) = @_;
 
     setpgrp 0, 0;
-    @SIG{qw(INT TERM HUP PIPE)} = ('DEFAULT') x 4;
+    @SIG{qw(HUP INT ALRM TERM PIPE)} = ('DEFAULT') x 5;
     @ENV{ keys %$env } = values %$env if $env;
 
     my $out = \*STDERR;
@@ -165,7 +182,7 @@ sub stop {
 
     kill 'KILL', -$self->{pid};
     $self->wait(5);
-    delete $running{ refaddr $self };
+    delete $running{ $self->{pid} };
 
     return;
 }
@@ -180,7 +197,11 @@ sub DESTROY {
 
 END {
     if ($$ == $owner) {
-        $_->stop for grep { defined } values %running;
+        undisturbed();
+
+        for my $pid (keys %running) {
+            $running{$pid} ? $running{$pid}->stop : kill 'KILL', -$pid;
+        }
     }
 }
 
