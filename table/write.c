@@ -108,7 +108,14 @@ apikey_writer_error(const apikey_writer_t *writer)
 uint64_t
 apikey_writer_created(const apikey_writer_t *writer)
 {
-    return writer->control->created;
+    uint64_t deadline;
+
+    return apikey_unseal(atomic_load_explicit(&writer->control->deadline,
+                                              memory_order_relaxed),
+                         &deadline)
+                   && deadline != 0
+               ? 0
+               : writer->control->created;
 }
 
 

@@ -74,8 +74,9 @@ void apikey_writer_close(apikey_writer_t *writer);
 const char *apikey_writer_error(const apikey_writer_t *writer);
 
 /*
- * When the control page was made, microseconds of CLOCK_BOOTTIME.  Readers of
- * one that was lost before may live on until its lease ends: the daemon must
+ * When the control page was made, microseconds of CLOCK_BOOTTIME; 0 if it has
+ * carried a lease since, or did before this open.  Readers of a page that was
+ * lost before it was made may live on until their lease ends: the daemon must
  * not acknowledge anything until a lease has passed since this moment, unless
  * the store says that this edge had none (docs/store.md, apikey_renew,
  * `previous`).
