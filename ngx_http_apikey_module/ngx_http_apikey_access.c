@@ -11,7 +11,8 @@
 
 
 static ngx_int_t ngx_http_apikey_access_handler(ngx_http_request_t *r);
-static ngx_int_t ngx_http_apikey_granted_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_apikey_precontent_handler(ngx_http_request_t *r);
+static void ngx_http_apikey_access_warn(ngx_http_request_t *r);
 
 
 static ngx_int_t
@@ -33,12 +34,19 @@ ngx_http_apikey_access_handler(ngx_http_request_t *r)
     ngx_log_debug0(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
                    "apikey access handler");
 
-    ctx = ngx_http_apikey_resolve(r);
-    if (ctx == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    ctx = ngx_http_apikey_get_ctx(r);
+
+    if (ctx) {
+        ngx_http_apikey_refresh(ctx);
+
+    } else {
+        ctx = ngx_http_apikey_resolve(r);
+        if (ctx == NULL) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
     }
 
-    ngx_http_apikey_refresh(ctx);
+    ctx->decided = 1;
 
     if (ctx->present && !ctx->hidden) {
         ascf = ngx_http_get_module_srv_conf(r, ngx_http_apikey_module);
@@ -68,9 +76,15 @@ ngx_http_apikey_access_handler(ngx_http_request_t *r)
  */
 
 static ngx_int_t
-ngx_http_apikey_granted_handler(ngx_http_request_t *r)
+ngx_http_apikey_precontent_handler(ngx_http_request_t *r)
 {
     ngx_http_apikey_ctx_t  *ctx;
+
+    if (r != r->main) {
+        ngx_http_apikey_access_warn(r);
+
+        return NGX_DECLINED;
+    }
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_apikey_module);
 
@@ -79,6 +93,41 @@ ngx_http_apikey_granted_handler(ngx_http_request_t *r)
     }
 
     return NGX_DECLINED;
+}
+
+
+/*
+ * nginx runs no access phase for subrequests: they are let pass because the
+ * client request was.  If that was not decided here, a location that looks
+ * guarded is not.
+ */
+
+static void
+ngx_http_apikey_access_warn(ngx_http_request_t *r)
+{
+    ngx_uint_t                   muted;
+    ngx_http_apikey_ctx_t       *ctx;
+    ngx_http_apikey_loc_conf_t  *alcf;
+
+    alcf = ngx_http_get_module_loc_conf(r, ngx_http_apikey_module);
+
+    if (!alcf->enable) {
+        return;
+    }
+
+    ctx = ngx_http_apikey_get_ctx(r);
+
+    if (ctx && ctx->decided) {
+        return;
+    }
+
+    if (ngx_http_apikey_fault(r, NGX_HTTP_APIKEY_FAULT_SUBREQUEST, &muted)) {
+        ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
+                      "apikey: \"apikey on\" has no effect on the subrequest "
+                      "\"%V\", nginx checks access for client requests alone: "
+                      "guard the location that makes it "
+                      "(%ui more not logged)", &r->uri, muted);
+    }
 }
 
 
@@ -102,7 +151,7 @@ ngx_http_apikey_access_init(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
-    *h = ngx_http_apikey_granted_handler;
+    *h = ngx_http_apikey_precontent_handler;
 
     return NGX_OK;
 }

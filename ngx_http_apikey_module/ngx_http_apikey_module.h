@@ -7,7 +7,8 @@
  *
  *     credential  which of the request's headers hold a key; hiding them
  *     resolve     credential -> digest -> table -> result, once a request
- *     table       this worker's handle to the table, and its complaints
+ *     table       this worker's handle to the table
+ *     fault       what is wrong with us is logged, but not by every request
  *     access      result -> let pass, or refuse
  *     refuse      what a refused caller gets to read
  *     variables   what the rest of nginx gets to read
@@ -46,12 +47,13 @@ typedef enum {
 } ngx_http_apikey_result_e;
 
 
-/* complaints about the table; each is logged at most once a second a worker */
+/* complaints; each is logged at most once a second and worker */
 
 typedef enum {
     NGX_HTTP_APIKEY_FAULT_TABLE = 0,
     NGX_HTTP_APIKEY_FAULT_LEASE,
     NGX_HTTP_APIKEY_FAULT_PEPPER,
+    NGX_HTTP_APIKEY_FAULT_SUBREQUEST,
     NGX_HTTP_APIKEY_FAULTS        /* not a fault */
 } ngx_http_apikey_fault_e;
 
@@ -122,7 +124,6 @@ typedef struct {
     const char                   *fault;   /* why it is malformed */
 
     uint8_t                       digest[APIKEY_DIGEST_LEN];
-    ngx_msec_t                    looked;  /* when it was looked up */
 
     /* of a key that was found, good or bad; in the pool */
     ngx_str_t                     id;
@@ -134,7 +135,8 @@ typedef struct {
     const ngx_http_apikey_refusal_t  *refusal;
     ngx_chain_t                  *body;    /* of the refusal, yet to be sent */
 
-    unsigned                      present:1;
+    unsigned                      present:1;  /* a credential */
+    unsigned                      decided:1;  /* by the access handler */
     unsigned                      hidden:1;
 } ngx_http_apikey_ctx_t;
 
@@ -166,12 +168,13 @@ void ngx_http_apikey_mask(ngx_http_request_t *r, ngx_pool_t *pool,
  */
 ngx_http_apikey_ctx_t *ngx_http_apikey_get_ctx(ngx_http_request_t *r);
 
-/* The same, resolved if need be.  NULL: no memory. */
+/* Finds it out, once.  NULL: no memory. */
 ngx_http_apikey_ctx_t *ngx_http_apikey_resolve(ngx_http_request_t *r);
 
 /*
- * To be called before anything is let pass: a key that was good when it was
- * resolved may have been revoked since, if the request was delayed.
+ * To be called before anything is let pass on what was found out earlier: a
+ * key that was good then may have been revoked since (limit_req delays, an
+ * upstream took its time before it redirected).
  */
 void ngx_http_apikey_refresh(ngx_http_apikey_ctx_t *ctx);
 
@@ -188,6 +191,14 @@ ngx_uint_t ngx_http_apikey_table_pepper_missing(ngx_http_request_t *r);
 
 /* A line in the log about a lease that ran out, microseconds ago. */
 void ngx_http_apikey_table_stale(ngx_http_request_t *r, int64_t late);
+
+
+/*
+ * Whether to complain now.  1: yes, and *muted is how often the same was not
+ * logged meanwhile.
+ */
+ngx_uint_t ngx_http_apikey_fault(ngx_http_request_t *r,
+    ngx_http_apikey_fault_e cause, ngx_uint_t *muted);
 
 
 /* The HTTP status of the refusal; the response itself is made later. */

@@ -59,12 +59,6 @@ ngx_http_apikey_resolve(ngx_http_request_t *r)
     ngx_http_apikey_srv_conf_t    *ascf;
     ngx_http_apikey_credential_t   credential;
 
-    ctx = ngx_http_apikey_get_ctx(r);
-
-    if (ctx) {
-        return ctx;
-    }
-
     r = r->main;
 
     cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_apikey_ctx_t));
@@ -109,14 +103,12 @@ ngx_http_apikey_refresh(ngx_http_apikey_ctx_t *ctx)
 {
     apikey_entry_t  entry;
 
-    if (ctx->result != NGX_HTTP_APIKEY_OK || ctx->looked == ngx_current_msec) {
+    if (ctx->result != NGX_HTTP_APIKEY_OK) {
         return;
     }
 
     ngx_log_debug0(NGX_LOG_DEBUG_HTTP, ctx->request->connection->log, 0,
                    "apikey refresh");
-
-    ctx->looked = ngx_current_msec;
 
     switch (ngx_http_apikey_table_lookup(ctx->request, ctx->digest, &entry)) {
 
@@ -168,8 +160,6 @@ ngx_http_apikey_resolve_key(ngx_http_request_t *r, ngx_http_apikey_ctx_t *ctx,
 
     ring = amcf->ring;
     late = INT64_MIN;
-
-    ctx->looked = ngx_current_msec;
 
     for (i = 0; ring && i < ring->count; i++) {
 

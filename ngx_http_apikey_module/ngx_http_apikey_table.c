@@ -3,8 +3,7 @@
  * Copyright (C) 2026 the ngx_http_apikey_module authors
  *
  * This worker's handle to the table: attached on first use, so that a table
- * that is missing stops nothing, and what is wrong with it said in the log,
- * but not by every request.
+ * that is missing stops nothing, and what is wrong with it said in the log.
  */
 
 
@@ -12,9 +11,6 @@
 
 
 static void *ngx_http_apikey_table_alloc(void *ctx, size_t size);
-static ngx_uint_t ngx_http_apikey_table_fault(
-    ngx_http_apikey_main_conf_t *amcf, ngx_http_apikey_fault_e cause,
-    ngx_uint_t *muted);
 
 
 apikey_lookup_t
@@ -31,13 +27,12 @@ ngx_http_apikey_table_lookup(ngx_http_request_t *r,
                                 ngx_http_apikey_table_alloc, r->pool);
 
     if (found == APIKEY_LOOKUP_UNAVAILABLE
-        && ngx_http_apikey_table_fault(amcf, NGX_HTTP_APIKEY_FAULT_TABLE,
-                                       &muted))
+        && ngx_http_apikey_fault(r, NGX_HTTP_APIKEY_FAULT_TABLE, &muted))
     {
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                       "apikey: table \"%V\" cannot be used: %s; requests "
                       "with a key get 503 until it can be, nginx need not be "
-                      "reloaded (%ui more since the last such message)",
+                      "reloaded (%ui more not logged)",
                       &amcf->path, apikey_table_strerror(amcf->table.error),
                       muted);
     }
@@ -70,15 +65,13 @@ ngx_http_apikey_table_pepper_missing(ngx_http_request_t *r)
             }
         }
 
-        if (ngx_http_apikey_table_fault(amcf, NGX_HTTP_APIKEY_FAULT_PEPPER,
-                                        &muted))
-        {
+        if (ngx_http_apikey_fault(r, NGX_HTTP_APIKEY_FAULT_PEPPER, &muted)) {
             ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                           "apikey: the store has keys under the pepper with "
                           "fingerprint %016xL, which \"apikey_pepper\" lacks: "
                           "unknown keys get 503, they may be its; add its "
                           "line to that file and reload nginx "
-                          "(%ui more since the last such message)",
+                          "(%ui more not logged)",
                           pepper[i], muted);
         }
 
@@ -101,14 +94,12 @@ ngx_http_apikey_table_stale(ngx_http_request_t *r, int64_t late)
 
     amcf = ngx_http_get_module_main_conf(r, ngx_http_apikey_module);
 
-    if (ngx_http_apikey_table_fault(amcf, NGX_HTTP_APIKEY_FAULT_LEASE,
-                                    &muted))
-    {
+    if (ngx_http_apikey_fault(r, NGX_HTTP_APIKEY_FAULT_LEASE, &muted)) {
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                       "apikey: the lease of table \"%V\" ran out %L ms ago; "
                       "requests with a key get 503 until apikey-sync renews "
                       "it: is it running, and does it reach the store? "
-                      "(%ui more since the last such message)",
+                      "(%ui more not logged)",
                       &amcf->path, late / 1000, muted);
     }
 }
@@ -118,28 +109,4 @@ static void *
 ngx_http_apikey_table_alloc(void *ctx, size_t size)
 {
     return ngx_palloc(ctx, size);
-}
-
-
-/* 1: say it now; muted is how often it was not said meanwhile */
-
-static ngx_uint_t
-ngx_http_apikey_table_fault(ngx_http_apikey_main_conf_t *amcf,
-    ngx_http_apikey_fault_e cause, ngx_uint_t *muted)
-{
-    ngx_http_apikey_fault_t  *fault;
-
-    fault = &amcf->faults[cause];
-
-    if (fault->logged == ngx_time()) {
-        fault->muted++;
-        return 0;
-    }
-
-    *muted = fault->muted;
-
-    fault->logged = ngx_time();
-    fault->muted = 0;
-
-    return 1;
 }

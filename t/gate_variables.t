@@ -318,6 +318,12 @@ is($nginx->get('/sub-only/', key($revoked))->status, 204,
 is($nginx->get('/sub-only/', key($revoked))->header('X-Sub'), 'id=',
    'but a bad key has no identity there either');
 
+like($nginx->error_log,
+     qr/\[warn\].*"apikey on" has no effect on the subrequest "\/auth-on"/,
+     'which is warned of');
+unlike($nginx->error_log, qr/no effect on the subrequest "\/auth"/,
+       'but not where the client request is guarded');
+
 $nginx->stop;
 
 done_testing;

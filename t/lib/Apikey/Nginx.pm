@@ -124,7 +124,7 @@ sub wait_ready {
     return eval {
         Apikey::Process::wait_for(sub {
             die "ended\n" if !$self->{process}->alive;
-            return $self->workers == $self->{workers};
+            return $self->workers >= $self->{workers};
         }, 10 * $slow, 'nginx to start');
     };
 }
