@@ -158,6 +158,7 @@ set_text(conf_texts_t *texts, conf_option_t option, const char *value,
 {
     texts->option[option] = strdup(value);
 
+    /* texts_free() frees it: NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
     return texts->option[option] ? 0 : conf_error(error, "no memory");
 }
 

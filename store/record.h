@@ -14,9 +14,9 @@
 
 #include <hiredis/hiredis.h>
 
-#define APIKEY_CHAIN_LEN        40 /* hex digits */
-#define APIKEY_EPOCH_HEX        32 /* hex digits */
-#define APIKEY_STORE_PEPPERS    2  /* that a store may know at a time */
+#define APIKEY_CHAIN_LEN     40 /* hex digits */
+#define APIKEY_EPOCH_HEX     32 /* hex digits */
+#define APIKEY_STORE_PEPPERS 2  /* that a store may know at a time */
 
 #define APIKEY_RECORD_ERROR_LEN 256
 
@@ -68,8 +68,8 @@ typedef struct {
     char            op[32 + 1];
     char            actor[128 + 1];
     char            reason[256 + 1];
-    uint64_t        at;       /* milliseconds since 1970 */
-    int             has_key;  /* 1: key is the key's record at this version */
+    uint64_t        at;      /* milliseconds since 1970 */
+    int             has_key; /* 1: key is the key's record at this version */
     apikey_record_t key;
     char            peppers[2 * (16 + 1 + 16) + 1 + 1]; /* of `init`; or "" */
 } apikey_store_entry_t;
@@ -88,7 +88,7 @@ int apikey_entry_decode(apikey_store_entry_t *entry, uint64_t version,
  * their fingerprints; 0 for none.  Returns 0, or -1 if there is none, one is
  * malformed, or there are more than fit.
  */
-int apikey_peppers_parse(uint64_t fingerprint[static APIKEY_STORE_PEPPERS],
+int apikey_peppers_parse(uint64_t    fingerprint[static APIKEY_STORE_PEPPERS],
                          const char *text);
 
 /*
@@ -96,8 +96,8 @@ int apikey_peppers_parse(uint64_t fingerprint[static APIKEY_STORE_PEPPERS],
  * previous is the chain before this entry: the epoch for the first.  0 or -1.
  */
 int apikey_event_split(const char *message, size_t len, uint64_t *version,
-                       char previous[static APIKEY_CHAIN_LEN + 1],
-                       char chain[static APIKEY_CHAIN_LEN + 1],
+                       char         previous[static APIKEY_CHAIN_LEN + 1],
+                       char         chain[static APIKEY_CHAIN_LEN + 1],
                        const char **json, size_t *json_len);
 
 #endif /* APIKEY_STORE_RECORD_H */

@@ -21,8 +21,8 @@
 #define APIKEY_URL_PART_MAX       512 /* bytes of any part, decoded */
 
 typedef struct {
-    int  tls;                           /* 1: rediss */
-    int  port;                          /* 0 for a unix socket */
+    int  tls;  /* 1: rediss */
+    int  port; /* 0 for a unix socket */
     int  db;
     char host[APIKEY_URL_PART_MAX];     /* or the socket's path */
     char user[APIKEY_URL_PART_MAX];     /* "" for the default user */

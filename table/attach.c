@@ -101,7 +101,7 @@ attach_control(apikey_table_t *table)
     int                  fd;
     void                *page;
     uint8_t              boot[APIKEY_BOOT_ID_LEN];
-    struct stat          st;
+    struct stat          st = { 0 };
     apikey_table_error_t error;
 
     if (apikey_boot_id(boot) == -1) {
@@ -142,7 +142,7 @@ attach_generation(apikey_table_t *table, uint64_t word)
     char                 name[64];
     void                *map;
     uint64_t             number;
-    struct stat          st;
+    struct stat          st = { 0 };
     apikey_generation_t  head;
     apikey_table_error_t error;
 

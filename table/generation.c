@@ -238,7 +238,7 @@ apikey_gen_adopt(apikey_gen_t *gen, int dir, uint64_t number)
 apikey_write_t
 apikey_gen_seal(apikey_gen_t *gen)
 {
-    apikey_generation_t *head = gen->head;
+    apikey_generation_t *head;
 
     /* room to follow changes in before the first growth */
     if (gen->records - gen->used < GEN_STEP / 8
