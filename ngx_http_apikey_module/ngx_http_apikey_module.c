@@ -368,8 +368,8 @@ ngx_http_apikey_check_header(ngx_conf_t *cf, ngx_str_t *header)
                == 0)
         {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "\"apikey_source\" cannot be the header \"%V\", "
-                               "which has a meaning of its own; for "
+                               "\"apikey_source\" cannot be the header "
+                               "\"%V\", which has a meaning of its own; for "
                                "\"Authorization: Bearer KEY\" say \"bearer\"",
                                header);
             return NGX_CONF_ERROR;

@@ -16,6 +16,8 @@ static void ngx_http_apikey_resolve_key(ngx_http_request_t *r,
     ngx_http_apikey_ctx_t *ctx, ngx_str_t *text);
 static ngx_http_apikey_result_e ngx_http_apikey_judge(
     ngx_http_apikey_ctx_t *ctx, apikey_entry_t *entry);
+static ngx_http_apikey_result_e ngx_http_apikey_judge_unknown(
+    ngx_http_apikey_ctx_t *ctx, int64_t late);
 static void ngx_http_apikey_texts(ngx_http_apikey_ctx_t *ctx,
     const apikey_table_record_t *record);
 static void ngx_http_apikey_cleanup(void *data);
@@ -117,8 +119,8 @@ ngx_http_apikey_refresh(ngx_http_apikey_ctx_t *ctx)
         break;
 
     case APIKEY_LOOKUP_UNKNOWN:
-
-        /* a key is never deleted: this table is no longer what it was */
+        ctx->result = ngx_http_apikey_judge_unknown(ctx, entry.late);
+        break;
 
     case APIKEY_LOOKUP_UNAVAILABLE:
         ctx->result = NGX_HTTP_APIKEY_UNAVAILABLE;
@@ -182,19 +184,7 @@ ngx_http_apikey_resolve_key(ngx_http_request_t *r, ngx_http_apikey_ctx_t *ctx,
         }
     }
 
-    if (late >= 0) {
-
-        /* it may have been created since */
-
-        ngx_http_apikey_table_stale(r, late);
-        ctx->result = NGX_HTTP_APIKEY_STALE;
-
-    } else if (ngx_http_apikey_table_pepper_missing(r)) {
-        ctx->result = NGX_HTTP_APIKEY_UNAVAILABLE;
-
-    } else {
-        ctx->result = NGX_HTTP_APIKEY_UNKNOWN;
-    }
+    ctx->result = ngx_http_apikey_judge_unknown(ctx, late);
 }
 
 
@@ -229,6 +219,25 @@ ngx_http_apikey_judge(ngx_http_apikey_ctx_t *ctx, apikey_entry_t *entry)
     }
 
     return NGX_HTTP_APIKEY_UNAVAILABLE;
+}
+
+
+static ngx_http_apikey_result_e
+ngx_http_apikey_judge_unknown(ngx_http_apikey_ctx_t *ctx, int64_t late)
+{
+    if (late >= 0) {
+
+        /* it may have been created since */
+
+        ngx_http_apikey_table_stale(ctx->request, late);
+        return NGX_HTTP_APIKEY_STALE;
+    }
+
+    if (ngx_http_apikey_table_pepper_missing(ctx->request)) {
+        return NGX_HTTP_APIKEY_UNAVAILABLE;
+    }
+
+    return NGX_HTTP_APIKEY_UNKNOWN;
 }
 
 
