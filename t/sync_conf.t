@@ -36,6 +36,7 @@ sub run {
 
     if (!$pid) {
         open STDERR, '>&', \*STDOUT;
+        alarm 20;    # it is a daemon: if it likes its arguments it stays
         exec $program, @args or die "$program: $!";
     }
 
@@ -147,7 +148,7 @@ my $k = $r->create(digest => sha256_hex('k'));
 mkdir "$dir/loose", 0777 or die $!;
 chmod 0777, "$dir/loose";
 mkdir "$dir/foreign" or die $!;
-write_file('foreign/control', "mine\n");
+write_file('foreign/notes.txt', "mine\n");
 
 for (['none', qr/No such file/], ['secret', qr/Not a directory/],
      ['loose', qr/writ/], ['foreign', qr/./])

@@ -132,7 +132,7 @@ sub wait_ready {
 
         my $c = $self->control;
 
-        return ($c->{pid} // 0) > 0 && ($c->{snapshots} // 0) > 0
+        return ($c->{pid} // 0) == $self->pid && ($c->{snapshots} // 0) > 0
             && ($c->{deadline_ms} // -1) > 0;
     }, $seconds // 10, 'apikey-sync to have a lease');
 
