@@ -90,10 +90,9 @@ follow_full(apikey_sync_t *sync)
 static entry_result_t
 follow_bad(apikey_sync_t *sync, uint64_t version, const char *reason)
 {
-    apikey_sync_count(sync, APIKEY_FIGURE_ERRORS);
-    apikey_log(APIKEY_LOG_ERROR, "a change cannot be applied",
-               apikey_number("version", version),
-               apikey_text("error", reason));
+    apikey_sync_unusable(sync, "a change cannot be applied",
+                         (apikey_log_pair_t) apikey_number("version", version),
+                         reason);
 
     return ENTRY_BAD;
 }

@@ -26,11 +26,10 @@ static void snapshot_on_page(void *ctx, const redisReply *reply);
 
 /* It can't be finished: once more, from the start. */
 static void
-snapshot_fail(apikey_sync_t *sync, const char *error)
+snapshot_fail(apikey_sync_t *sync, const char *id, const char *error)
 {
-    apikey_sync_count(sync, APIKEY_FIGURE_ERRORS);
-    apikey_log(APIKEY_LOG_ERROR, "the snapshot failed",
-               apikey_text("error", error));
+    apikey_sync_unusable(sync, "the snapshot failed",
+                         (apikey_log_pair_t) apikey_text("key", id), error);
     apikey_sync_resync(sync, "failed");
 }
 
@@ -72,8 +71,9 @@ snapshot_on_meta(void *ctx, const redisReply *reply)
         || apikey_reply_number(reply, "disabled", &disabled) != 0
         || apikey_reply_number(reply, "revoked", &revoked) != 0)
     {
-        snapshot_fail(sync, "apikey_meta's answer is not what the store's "
-                            "contract says");
+        snapshot_fail(sync, "none",
+                      "apikey_meta's answer is not what the store's "
+                      "contract says");
         return;
     }
 
@@ -132,7 +132,6 @@ static void
 snapshot_on_record(void *ctx, const redisReply *reply)
 {
     char                    error[APIKEY_RECORD_ERROR_LEN];
-    char                    text[APIKEY_RECORD_ERROR_LEN + 64];
     const char             *id;
     apikey_sync_t          *sync = ctx;
     apikey_sync_snapshot_t *snapshot = &sync->snapshot;
@@ -151,21 +150,17 @@ snapshot_on_record(void *ctx, const redisReply *reply)
     }
 
     if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 0) {
-        snprintf(text, sizeof(text), "%s is listed but has no record", id);
-        snapshot_fail(sync, text);
+        snapshot_fail(sync, id, "it is listed but has no record");
         return;
     }
 
     if (apikey_record_from_reply(&sync->record, reply, error) != 0) {
-        snprintf(text, sizeof(text), "%s: %s", id, error);
-        snapshot_fail(sync, text);
+        snapshot_fail(sync, id, error);
         return;
     }
 
     if (strcmp(sync->record.id, id) != 0) {
-        snprintf(text, sizeof(text), "%s holds the record of %s", id,
-                 sync->record.id);
-        snapshot_fail(sync, text);
+        snapshot_fail(sync, id, "its record is that of another key");
         return;
     }
 
@@ -180,7 +175,7 @@ snapshot_on_record(void *ctx, const redisReply *reply)
         return;
 
     case APIKEY_WRITE_ERROR:
-        snapshot_fail(sync, apikey_writer_error(sync->writer));
+        snapshot_fail(sync, id, apikey_writer_error(sync->writer));
         return;
     }
 
@@ -271,8 +266,9 @@ snapshot_on_page(void *ctx, const redisReply *reply)
     }
 
     if (snapshot_page_check(sync, reply) != 0) {
-        snapshot_fail(sync, "apikey_snapshot's answer is not what the store's "
-                            "contract says");
+        snapshot_fail(sync, "none",
+                      "apikey_snapshot's answer is not what the store's "
+                      "contract says");
         return;
     }
 
@@ -317,7 +313,7 @@ apikey_snapshot_publish(apikey_sync_t *sync)
     uint64_t conflicts = sync->build.conflicts;
 
     if (apikey_writer_publish(sync->writer) != APIKEY_WRITE_OK) {
-        snapshot_fail(sync, apikey_writer_error(sync->writer));
+        snapshot_fail(sync, "none", apikey_writer_error(sync->writer));
         return;
     }
 

@@ -125,11 +125,14 @@ struct apikey_sync_s {
 
     unsigned              life;
     apikey_sync_state_t   state; /* as last told */
+    int                   ready; /* 1: systemd was told */
     int                   frozen;
     int                   waiting; /* 1: retry is running */
     uint64_t              trouble_at;
     apikey_backoff_t      backoff;
-    apikey_log_throttle_t trouble;
+    apikey_log_throttle_t trouble;  /* what the store or the table refuses */
+    apikey_log_throttle_t unusable; /* changes, records and answers */
+    apikey_log_throttle_t resyncs;
     char                  cause[64]; /* of the next snapshot */
     uint64_t              figure[APIKEY_FIGURE_COUNT];
 
@@ -160,6 +163,11 @@ void apikey_sync_soon(apikey_sync_t *sync, uint64_t milliseconds);
  * until then nothing is acknowledged.  cause goes into the log.
  */
 void apikey_sync_resync(apikey_sync_t *sync, const char *cause);
+
+/* Counts and reports what the store says and cannot be used: key names the
+   culprit.  Never a digest. */
+void apikey_sync_unusable(apikey_sync_t *sync, const char *message,
+                          apikey_log_pair_t what, const char *error);
 
 /* The store answered a function with an error: tell, and try again later. */
 void apikey_sync_refused(apikey_sync_t *sync, const char *function,

@@ -165,13 +165,28 @@ sync_forget(apikey_sync_t *sync)
 void
 apikey_sync_resync(apikey_sync_t *sync, const char *cause)
 {
-    apikey_log(APIKEY_LOG_WARNING, "a full resync is needed",
-               apikey_text("cause", cause),
-               apikey_number("version", sync->at.version));
+    if (apikey_log_again(&sync->resyncs, cause)) {
+        apikey_log(APIKEY_LOG_WARNING, "a full resync is needed",
+                   apikey_text("cause", cause),
+                   apikey_number("version", sync->at.version));
+    }
 
     sync_forget(sync);
     snprintf(sync->cause, sizeof(sync->cause), "%s", cause);
     sync_wait(sync, 1);
+}
+
+
+void
+apikey_sync_unusable(apikey_sync_t *sync, const char *message,
+                     apikey_log_pair_t what, const char *error)
+{
+    apikey_sync_count(sync, APIKEY_FIGURE_ERRORS);
+
+    if (apikey_log_again(&sync->unusable, error)) {
+        apikey_log(APIKEY_LOG_ERROR, message, what,
+                   apikey_text("error", error));
+    }
 }
 
 
@@ -221,7 +236,12 @@ void
 apikey_sync_live(apikey_sync_t *sync)
 {
     sync->trouble.written = 0;
-    apikey_notify("READY=1");
+    sync->resyncs.written = 0;
+
+    if (!sync->ready) {
+        sync->ready = 1;
+        apikey_notify("READY=1");
+    }
 }
 
 

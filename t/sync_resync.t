@@ -217,7 +217,7 @@ like $d->log, qr/a change cannot be applied/, 'and it was told';
 
 $r->ok('HSET', "$STORE:key:$keys[5]{id}", 'status', 'perhaps');
 $r->ok('HSET', "$STORE:meta", 'chain', 'd' x 40);
-$d->wait_log(qr/the snapshot failed" error="$keys[5]{id}: the value of the field status /);
+$d->wait_log(qr/the snapshot failed" key=$keys[5]{id} error="the value of the field status /);
 Apikey::Process::wait_for(sub { !$d->live }, 10, 'the lease to end');
 pass 'an undecodable record: the lease ends';
 $d->wait_log(qr/the lease has run out/);
