@@ -48,6 +48,7 @@ typedef struct {
             min, max                                                      \
     }
 
+/* In the order in which the store writes them; see field_find(). */
 static const field_t fields[] = {
     field(id, FIELD_ID, 0, 24, 24),
     field(status, FIELD_STATUS, 0, 0, 0),
@@ -60,8 +61,8 @@ static const field_t fields[] = {
     field(scopes, FIELD_SCOPES, 1, 0, 16 * 64 + 15),
     field(expires, FIELD_NUMBER, 1, 1, RECORD_EXPIRES_MAX),
     field(created, FIELD_NUMBER, 0, 0, RECORD_TIME_MAX),
-    field(updated, FIELD_NUMBER, 0, 0, RECORD_TIME_MAX),
     field(created_by, FIELD_TEXT, 0, 1, 128),
+    field(updated, FIELD_NUMBER, 0, 0, RECORD_TIME_MAX),
     field(updated_by, FIELD_TEXT, 0, 1, 128),
     field(reason, FIELD_TEXT, 1, 0, 256),
     field(created_version, FIELD_NUMBER, 0, 1, RECORD_VERSION_MAX),
@@ -394,36 +395,59 @@ field_set(apikey_record_t *record, const field_t *f, const char *text,
 }
 
 
-/* Puts one named value into the record; *seen has a bit for each field. */
+/* How far the decoding of a record has come. */
+typedef struct {
+    uint32_t seen; /* a bit for each of `fields` */
+    size_t   next; /* the one that is likely to come next */
+} progress_t;
+
+
+/* The index of the field with this name, or FIELDS. */
+static size_t
+field_find(const progress_t *progress, const char *name, size_t len)
+{
+    size_t i, n;
+
+    for (n = 0; n < FIELDS; n++) {
+        i = (progress->next + n) % FIELDS;
+
+        if (fields[i].name_len == len
+            && memcmp(fields[i].name, name, len) == 0) {
+            return i;
+        }
+    }
+
+    return FIELDS;
+}
+
+
+/* Puts one named value into the record; a text of NULL is none. */
 static int
-record_set(apikey_record_t *record, uint32_t *seen, const char *name,
+record_set(apikey_record_t *record, progress_t *progress, const char *name,
            size_t name_len, const char *text, size_t len,
            char error[static APIKEY_RECORD_ERROR_LEN])
 {
-    const field_t *f;
-    size_t         i;
+    size_t i;
 
-    for (i = 0; i < FIELDS; i++) {
-        f = &fields[i];
+    i = field_find(progress, name, name_len);
 
-        if (f->name_len != name_len || memcmp(f->name, name, name_len) != 0) {
-            continue;
-        }
-
-        if (*seen & (1U << i)) {
-            return record_error(error, "the field %s is there twice", f->name);
-        }
-
-        *seen |= 1U << i;
-
-        if (text == NULL || field_set(record, f, text, len) != 0) {
-            return record_error(error,
-                                "the value of the field %s is not what the "
-                                "store's contract says",
-                                f->name);
-        }
-
+    if (i == FIELDS) {
         return 0;
+    }
+
+    if (progress->seen & (1U << i)) {
+        return record_error(error, "the field %s is there twice",
+                            fields[i].name);
+    }
+
+    progress->seen |= 1U << i;
+    progress->next = i + 1;
+
+    if (text == NULL || field_set(record, &fields[i], text, len) != 0) {
+        return record_error(error,
+                            "the value of the field %s is not what the "
+                            "store's contract says",
+                            fields[i].name);
     }
 
     return 0;
@@ -451,7 +475,7 @@ apikey_record_from_reply(apikey_record_t *record, const redisReply *reply,
                          char error[static APIKEY_RECORD_ERROR_LEN])
 {
     const redisReply *name, *value;
-    uint32_t          seen = 0;
+    progress_t        progress = { 0, 0 };
     size_t            i;
 
     memset(record, 0, sizeof(*record));
@@ -468,7 +492,7 @@ apikey_record_from_reply(apikey_record_t *record, const redisReply *reply,
             return record_error(error, "a field's name is no string");
         }
 
-        if (record_set(record, &seen, name->str, (size_t) name->len,
+        if (record_set(record, &progress, name->str, (size_t) name->len,
                        value->type == REDIS_REPLY_STRING ? value->str : NULL,
                        (size_t) value->len, error)
             != 0)
@@ -477,7 +501,7 @@ apikey_record_from_reply(apikey_record_t *record, const redisReply *reply,
         }
     }
 
-    return record_complete(seen, error);
+    return record_complete(progress.seen, error);
 }
 
 
@@ -487,7 +511,7 @@ record_from_json(apikey_record_t *record, json_t *object,
 {
     const char *name;
     json_t     *value;
-    uint32_t    seen = 0;
+    progress_t  progress = { 0, 0 };
 
     memset(record, 0, sizeof(*record));
 
@@ -498,7 +522,7 @@ record_from_json(apikey_record_t *record, json_t *object,
     json_object_foreach(object, name, value)
     {
         /* NULL and 0 for what is no string */
-        if (record_set(record, &seen, name, strlen(name),
+        if (record_set(record, &progress, name, strlen(name),
                        json_string_value(value), json_string_length(value),
                        error)
             != 0)
@@ -507,7 +531,7 @@ record_from_json(apikey_record_t *record, json_t *object,
         }
     }
 
-    return record_complete(seen, error);
+    return record_complete(progress.seen, error);
 }
 
 
