@@ -8,18 +8,18 @@
 
 #include "admin/ops_check.h"
 #include "key/key.h"
+#include "store/utf8.h"
 
 
-static size_t utf8_sequence(const unsigned char *p);
-static int    scope_token(const char *token, size_t len);
+static int scope_token(const char *token, size_t len);
 
 
 int
 apikey_check_text(apikey_ops_t *ops, const char *what, const char *value,
                   size_t min, size_t max)
 {
-    size_t               len, n;
-    const unsigned char *p;
+    size_t      len, n;
+    const char *p, *end;
 
     len = strlen(value);
 
@@ -33,13 +33,13 @@ apikey_check_text(apikey_ops_t *ops, const char *what, const char *value,
                                len, max);
     }
 
-    for (p = (const unsigned char *) value; *p; p += n) {
-        if (*p < 0x20 || *p == 0x7f) {
+    for (p = value, end = value + len; p < end; p += n) {
+        if (apikey_utf8_control(*p)) {
             return apikey_ops_fail(ops, APIKEY_OPS_ARGUMENT,
                                    "%s has a control character in it", what);
         }
 
-        n = utf8_sequence(p);
+        n = apikey_utf8_sequence(p, (size_t) (end - p));
         if (n == 0) {
             return apikey_ops_fail(ops, APIKEY_OPS_ARGUMENT,
                                    "%s is not valid UTF-8", what);
@@ -47,56 +47,6 @@ apikey_check_text(apikey_ops_t *ops, const char *what, const char *value,
     }
 
     return 0;
-}
-
-
-/*
- * Bytes of the well-formed sequence (RFC 3629, 4) at p, or 0.  A terminator
- * is no continuation byte, so nothing behind it is looked at.
- */
-static size_t
-utf8_sequence(const unsigned char *p)
-{
-    size_t        i, n;
-    unsigned char low = 0x80, high = 0xbf;
-
-    if (p[0] < 0x80) {
-        return 1;
-    }
-
-    if (p[0] < 0xc2 || p[0] > 0xf4) {
-        return 0;
-    }
-
-    n = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
-
-    /* overlong forms, surrogates, beyond U+10FFFF */
-    switch (p[0]) {
-    case 0xe0:
-        low = 0xa0;
-        break;
-    case 0xed:
-        high = 0x9f;
-        break;
-    case 0xf0:
-        low = 0x90;
-        break;
-    case 0xf4:
-        high = 0x8f;
-        break;
-    }
-
-    if (p[1] < low || p[1] > high) {
-        return 0;
-    }
-
-    for (i = 2; i < n; i++) {
-        if (p[i] < 0x80 || p[i] > 0xbf) {
-            return 0;
-        }
-    }
-
-    return n;
 }
 
 

@@ -6,6 +6,7 @@
  */
 
 #include "record.h"
+#include "utf8.h"
 
 #include <ctype.h>
 #include <stdarg.h>
@@ -271,62 +272,15 @@ is_scopes(const char *text, size_t len)
 }
 
 
-/* Bytes of the well-formed UTF-8 sequence at p (Unicode 15, table 3-7), or 0;
-   control characters are none. */
-static size_t
-utf8_sequence(const unsigned char *p, size_t len)
-{
-    unsigned char low = 0x80, high = 0xbf;
-    size_t        i, n;
-
-    if (p[0] < 0x80) {
-        return p[0] >= 0x20 && p[0] != 0x7f;
-    }
-
-    if (p[0] < 0xc2 || p[0] > 0xf4) {
-        return 0;
-    }
-
-    n = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
-
-    switch (p[0]) {
-    case 0xe0:
-        low = 0xa0;
-        break;
-    case 0xed:
-        high = 0x9f;
-        break;
-    case 0xf0:
-        low = 0x90;
-        break;
-    case 0xf4:
-        high = 0x8f;
-        break;
-    }
-
-    if (n > len || p[1] < low || p[1] > high) {
-        return 0;
-    }
-
-    for (i = 2; i < n; i++) {
-        if ((p[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-
-    return n;
-}
-
-
 static int
 is_text(const char *text, size_t len)
 {
     size_t i, n;
 
     for (i = 0; i < len; i += n) {
-        n = utf8_sequence((const unsigned char *) text + i, len - i);
+        n = apikey_utf8_sequence(text + i, len - i);
 
-        if (n == 0) {
+        if (n == 0 || apikey_utf8_control(text[i])) {
             return 0;
         }
     }
