@@ -25,6 +25,7 @@ sub free_port {
     return $s->sockport;
 }
 
+my $secrets = Apikey::Process::tempdir();
 my $port = free_port();
 my $r = Apikey::Redis->start(conf => [
     '--port', $port, '--bind', '127.0.0.1', '--appendonly', 'yes',
@@ -204,6 +205,34 @@ Time::HiRes::sleep(1);
 cmp_ok +(() = $mute->log =~ /\n/g) - $lines, '<', 4,
     'a lasting trouble does not fill the log';
 is $mute->stop, 0, 'exit 0';
+
+# ---- the user that docs/store.md gives it, and no more --------------------------
+
+open my $doc, '<', 'docs/store.md' or die "docs/store.md: $!";
+
+my ($acl) = grep { s/^ACL SETUSER apikey-sync // } readline $doc;
+
+close $doc;
+$r->ok('ACL', 'SETUSER', 'apikey-sync', split ' ', $acl);
+
+my $password = "$secrets/password";
+
+open my $fh, '>', $password or die "$password: $!";
+print {$fh} "SECRET\n";
+close $fh;
+chmod 0600, $password;
+
+my $least = Apikey::Daemon->start(
+    redis => $r, edge => 'least',
+    args => ['--user', 'apikey-sync', '--password-file', $password]);
+
+$least->wait_ready;
+$change = $r->set_status($keys[3]{id}, 'disabled');
+Apikey::Process::wait_for(sub { acked('least') >= $change->{version} }, 5,
+                          'the acknowledgement');
+is $least->status($keys[3]{digest}), 'disabled', 'the documented user: follows';
+unlike $least->log, qr/NOPERM|level=error/, 'the documented user: may do all';
+is $least->stop, 0, 'exit 0';
 
 # ---- a daemon that starts before Redis -----------------------------------------
 
