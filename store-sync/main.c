@@ -35,7 +35,15 @@ typedef struct {
 static void
 daemon_stop(uv_signal_t *handle, int number)
 {
+    sigset_t  again;
     daemon_t *self = handle->data;
+
+    /* who is told once more to stop still ends by itself, with exit code 0 */
+    sigemptyset(&again);
+    sigaddset(&again, SIGTERM);
+    sigaddset(&again, SIGINT);
+    sigaddset(&again, SIGHUP);
+    sigprocmask(SIG_BLOCK, &again, NULL);
 
     apikey_log(APIKEY_LOG_NOTICE, "stopping",
                apikey_text("signal", number == SIGTERM ? "TERM" : "INT"));
