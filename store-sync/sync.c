@@ -43,7 +43,7 @@ static const struct {
       "the store is empty: a wrong database, FLUSHALL, or apikeyctl init never "
       "ran; the table is frozen and its lease runs out" },
     { "ERR Function not found",
-      "the function library is not loaded: load it with apikeyctl init" },
+      "the function library is not loaded: load it with apikeyctl library" },
     { "NOPERM", "give the user the rights of docs/store.md, Access" },
     { "READONLY", "this server is a replica: let store name the primary" },
     { "LOADING", "the server reads its files: wait" },

@@ -862,9 +862,11 @@ local function create(store, args)
         fail('DUPID', 'a key with the id %s exists', a.id)
     end
 
-    if redis.call('HEXISTS', store .. ':digests', a.digest) == 1 then
-        fail('DUPDIGEST', 'a key with this digest exists: the same key text'
-                          .. ' was created or imported before')
+    local twin = redis.call('HGET', store .. ':digests', a.digest)
+
+    if twin then
+        fail('DUPDIGEST', 'a key with this digest exists, %s: the same key'
+                          .. ' text was created or imported before', twin)
     end
 
     local tenant = read_member(store, a.member).tenant
