@@ -71,7 +71,9 @@ $(BUILD)/bin/apikeyctl: $(call objects,admin admin/ctl) $(STORE) $(KEY) $(TABLE)
 $(BUILD)/bin/apikeyctl: LIBS = -lhiredis -ljansson -lsodium
 
 $(UNITS) $(TOOLS) $(BENCHES): $(BUILD)/%: $(BUILD)/obj/%.o $(STORE) $(TABLE) $(KEY)
-$(UNITS) $(TOOLS) $(BENCHES): LIBS = -lcmocka -lhiredis -ljansson -luv -lsodium -lpthread
+$(TOOLS) $(BENCHES): LIBS = -lhiredis -ljansson -luv -lsodium -lpthread
+$(UNITS): LIBS = -lcmocka -lhiredis -ljansson -luv -lsodium -lpthread
+$(call objects,t/unit): | deps-test
 
 $(PROGRAMS) $(UNITS) $(TOOLS) $(BENCHES):
 	@mkdir -p $(@D)
