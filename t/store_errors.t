@@ -366,7 +366,7 @@ refused('create', 'NOMEMBER', qr/no member has the id mem_9/, 'create', $NEW,
 
 refused('create', 'DUPID', qr/with the id $ID exists/, 'create', $ID,
     %create);
-refused('create', 'DUPDIGEST', qr/this digest exists, $IDb/, 'create', $NEW,
+refused('create', 'DUPDIGEST', qr/this digest exists, $ID\b/, 'create', $NEW,
     %{ { %create, digest => Apikey::Redis::hex_text(64, 1) } });
 
 my $revoked = $r->create(id => Apikey::Redis::key_id(2), digest => 'f' x 64);
