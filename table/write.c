@@ -261,6 +261,14 @@ valid_put(const apikey_put_t *put)
 }
 
 
+static apikey_write_t
+bad_put(apikey_writer_t *writer)
+{
+    return writer_error(writer,
+                        "a change with a bad version, status or length");
+}
+
+
 /* An old view is only good for refusing more: one that an earlier daemon left,
    or one that is about to be replaced from the store. */
 static apikey_put_mode_t
@@ -282,8 +290,7 @@ apikey_writer_put(apikey_writer_t *writer, const apikey_put_t *put,
     apikey_write_t rc = APIKEY_WRITE_OK, next;
 
     if (!valid_put(put)) {
-        return writer_error(writer, "a change with a bad version, status or "
-                                    "length");
+        return bad_put(writer);
     }
 
     /* W1 */
@@ -311,6 +318,31 @@ apikey_writer_put(apikey_writer_t *writer, const apikey_put_t *put,
 
     if (conflict && brought_back) {
         *conflict = 1;
+    }
+
+    return rc;
+}
+
+
+apikey_write_t
+apikey_writer_tighten(apikey_writer_t *writer, const apikey_put_t *put)
+{
+    int            brought_back = 0, changed = 0;
+    apikey_write_t rc = APIKEY_WRITE_OK;
+
+    if (!valid_put(put)) {
+        return bad_put(writer);
+    }
+
+    if (writer->current.number) {
+        rc =
+            from_gen(writer, &writer->current,
+                     apikey_gen_put(&writer->current, put, APIKEY_PUT_STRICTER,
+                                    0, &brought_back, &changed));
+    }
+
+    if (changed) {
+        announce(writer);
     }
 
     return rc;

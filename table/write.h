@@ -114,6 +114,14 @@ apikey_write_t apikey_writer_put(apikey_writer_t    *writer,
                                  const apikey_put_t *put, int *conflict);
 
 /*
+ * Applies a key's state to the current generation alone, and only if it makes
+ * it refuse more: for what is heard while it is not known where the table
+ * stands in the store's history.  Never FULL.
+ */
+apikey_write_t
+apikey_writer_tighten(apikey_writer_t *writer, const apikey_put_t *put);
+
+/*
  * Carries over to the next generation: at a growth every key, after a
  * snapshot every revocation.  At most `slots` slots a call; MORE until all
  * are seen.  Adds to *conflicts the keys that the old one knows as revoked
