@@ -478,14 +478,15 @@ apikey_follow_step(apikey_sync_t *sync)
                    apikey_number("to", follow->want));
     }
 
-    follow->asked = 1;
     follow->life = sync->life;
     follow->from = sync->at;
     follow->from_want = follow->want;
 
     snprintf(version, sizeof(version), "%llu",
              (unsigned long long) sync->at.version);
-    apikey_sync_call(sync, follow_on_since, 0, "apikey_since", 2, argv);
+    follow->asked =
+        apikey_sync_call(sync, follow_on_since, 0, "apikey_since", 2, argv)
+        == 0;
 }
 
 

@@ -69,15 +69,15 @@ lease_send(apikey_sync_t *sync, apikey_reply_pt handler, const char *epoch,
                            "software",
                            LEASE_SOFTWARE };
 
-    sync->lease.asked = 1;
     sync->lease.life = sync->life;
     sync->lease.sent_at = uv_now(sync->loop);
 
     /* before it is written, so that no delay counts in our favour */
     sync->lease.sent = apikey_boottime();
 
-    apikey_sync_call(sync, handler, 1, "apikey_renew",
-                     sizeof(argv) / sizeof(argv[0]), argv);
+    sync->lease.asked = apikey_sync_call(sync, handler, 1, "apikey_renew",
+                                         sizeof(argv) / sizeof(argv[0]), argv)
+                        == 0;
 }
 
 

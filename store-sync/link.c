@@ -430,7 +430,7 @@ link_on_event(redisAsyncContext *ac, void *data, void *privdata)
 }
 
 
-static void
+static int
 link_command(apikey_link_t *link, apikey_reply_pt handler, int argc,
              const char **argv, const size_t *argvlen)
 {
@@ -438,10 +438,14 @@ link_command(apikey_link_t *link, apikey_reply_pt handler, int argc,
 
     if (redisAsyncCommandArgv(link->ac, link_on_reply, data.data, argc, argv,
                               argvlen)
-        == REDIS_OK)
+        != REDIS_OK)
     {
-        link_sent(link);
+        return -1;
     }
+
+    link_sent(link);
+
+    return 0;
 }
 
 
@@ -645,13 +649,15 @@ apikey_link_patience(apikey_link_t *link, uint64_t milliseconds)
 }
 
 
-void
+int
 apikey_link_send(apikey_link_t *link, apikey_reply_pt handler, int argc,
                  const char **argv, const size_t *argvlen)
 {
-    if (apikey_link_ready(link)) {
-        link_command(link, handler, argc, argv, argvlen);
+    if (!apikey_link_ready(link)) {
+        return -1;
     }
+
+    return link_command(link, handler, argc, argv, argvlen);
 }
 
 

@@ -107,9 +107,10 @@ void apikey_link_drop(apikey_link_t *link, const char *reason);
 /* At most this many milliseconds without an answer. */
 void apikey_link_patience(apikey_link_t *link, uint64_t milliseconds);
 
-/* Sends a command, if the link is ready; else nothing happens: see lost(). */
-void apikey_link_send(apikey_link_t *link, apikey_reply_pt handler, int argc,
-                      const char **argv, const size_t *argvlen);
+/* Sends a command.  0; or -1 if the link is not ready: then neither handler
+   nor lost() will be called for it. */
+int apikey_link_send(apikey_link_t *link, apikey_reply_pt handler, int argc,
+                     const char **argv, const size_t *argvlen);
 
 /*
  * Asks a subscribed link whether it is alive, by subscribing again.  (hiredis

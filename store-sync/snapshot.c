@@ -101,30 +101,49 @@ apikey_snapshot_start(apikey_sync_t *sync)
         return;
     }
 
-    snapshot->asked = 1;
     snapshot->life = sync->life;
     snapshot->version = 0;
     snapshot->last = 0;
     snapshot->read = 0;
 
-    apikey_sync_call(sync, snapshot_on_meta, 0, "apikey_meta", 0, NULL);
+    snapshot->asked =
+        apikey_sync_call(sync, snapshot_on_meta, 0, "apikey_meta", 0, NULL)
+        == 0;
 }
 
 
-static void
+/* 0, or -1 if it could not be asked. */
+static int
 snapshot_ask_page(apikey_sync_t *sync, const char *cursor)
 {
     const char *argv[] = { cursor, stringify(APIKEY_SNAPSHOT_PAGE) };
 
+    if (apikey_sync_call(sync, snapshot_on_page, 0, "apikey_snapshot", 2, argv)
+        != 0)
+    {
+        return -1;
+    }
+
     sync->snapshot.pages++;
-    apikey_sync_call(sync, snapshot_on_page, 0, "apikey_snapshot", 2, argv);
+
+    return 0;
+}
+
+
+/* What could not be asked is never answered: once more, from the start. */
+static void
+snapshot_unasked(apikey_sync_t *sync)
+{
+    apikey_sync_resync(sync, "connection lost");
 }
 
 
 void
 apikey_snapshot_read(apikey_sync_t *sync)
 {
-    snapshot_ask_page(sync, "0");
+    if (snapshot_ask_page(sync, "0") != 0) {
+        snapshot_unasked(sync);
+    }
 }
 
 
@@ -187,7 +206,8 @@ snapshot_on_record(void *ctx, const redisReply *reply)
 }
 
 
-static void
+/* 0, or -1 if not all could be asked for. */
+static int
 snapshot_ask_records(apikey_sync_t *sync, const redisReply *ids)
 {
     char                    key[APIKEY_STORE_NAME_MAX + 32];
@@ -200,14 +220,21 @@ snapshot_ask_records(apikey_sync_t *sync, const redisReply *ids)
         (size_t) snprintf(key, sizeof(key), "%s:key:", sync->conf.store_name);
 
     for (i = 0; i < ids->elements; i++) {
-        last = (snapshot->first + snapshot->count++) % APIKEY_SNAPSHOT_RING;
+        last = (snapshot->first + snapshot->count) % APIKEY_SNAPSHOT_RING;
 
         memcpy(snapshot->ids[last], ids->element[i]->str, 25);
         memcpy(key + prefix, snapshot->ids[last], 25);
         len[1] = prefix + 24;
 
-        apikey_link_send(&sync->commands, snapshot_on_record, 2, argv, len);
+        if (apikey_link_send(&sync->commands, snapshot_on_record, 2, argv, len)
+            != 0) {
+            return -1;
+        }
+
+        snapshot->count++;
     }
+
+    return 0;
 }
 
 
@@ -293,13 +320,15 @@ snapshot_on_page(void *ctx, const redisReply *reply)
 
     snapshot->version = version;
 
-    if (strcmp(reply->element[3]->str, "0") == 0) {
-        snapshot->last = 1;
-    } else {
-        snapshot_ask_page(sync, reply->element[3]->str);
-    }
+    snapshot->last = strcmp(reply->element[3]->str, "0") == 0;
 
-    snapshot_ask_records(sync, reply->element[4]);
+    if ((!snapshot->last
+         && snapshot_ask_page(sync, reply->element[3]->str) != 0)
+        || snapshot_ask_records(sync, reply->element[4]) != 0)
+    {
+        snapshot_unasked(sync);
+        return;
+    }
 
     if (snapshot->last && snapshot->count == 0) {
         apikey_build_carry(sync);
@@ -345,7 +374,12 @@ apikey_snapshot_lost(apikey_sync_t *sync)
     sync->snapshot.pages = 0;
     sync->snapshot.count = 0;
 
-    if (sync->build.phase == APIKEY_PHASE_READ) {
+    /* also before anything was asked: what PREPARE makes room for was said by
+       a server that may not be the next one */
+    if (apikey_building(sync, APIKEY_BUILD_SNAPSHOT)
+        && (sync->build.phase == APIKEY_PHASE_PREPARE
+            || sync->build.phase == APIKEY_PHASE_READ))
+    {
         apikey_sync_resync(sync, "connection lost");
     }
 }

@@ -183,9 +183,10 @@ void apikey_sync_figure(apikey_sync_t *sync, apikey_figure_t figure,
                         uint64_t value);
 void apikey_sync_count(apikey_sync_t *sync, apikey_figure_t figure);
 
-/* FCALL or FCALL_RO of a function with these arguments behind the store. */
-void apikey_sync_call(apikey_sync_t *sync, apikey_reply_pt handler, int write,
-                      const char *function, int argc, const char **argv);
+/* FCALL or FCALL_RO of a function with these arguments behind the store.  0,
+   or -1 if it could not be asked: nothing will come. */
+int apikey_sync_call(apikey_sync_t *sync, apikey_reply_pt handler, int write,
+                     const char *function, int argc, const char **argv);
 
 
 /* snapshot.c */

@@ -78,7 +78,7 @@ apikey_sync_count(apikey_sync_t *sync, apikey_figure_t figure)
 }
 
 
-void
+int
 apikey_sync_call(apikey_sync_t *sync, apikey_reply_pt handler, int write,
                  const char *function, int argc, const char **argv)
 {
@@ -90,7 +90,7 @@ apikey_sync_call(apikey_sync_t *sync, apikey_reply_pt handler, int write,
         args[4 + i] = argv[i];
     }
 
-    apikey_link_send(&sync->commands, handler, 4 + argc, args, NULL);
+    return apikey_link_send(&sync->commands, handler, 4 + argc, args, NULL);
 }
 
 
