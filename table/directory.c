@@ -240,6 +240,7 @@ apikey_directory_open(apikey_directory_t *directory, const char *path,
     struct stat st;
 
     memset(directory, 0, sizeof(apikey_directory_t));
+    directory->control = -1;
 
     if (strlen(path) + 32 > sizeof(directory->path)) {
         snprintf(error, error_size, "the table's path is too long");
@@ -280,18 +281,21 @@ apikey_directory_open(apikey_directory_t *directory, const char *path,
 void
 apikey_directory_close(apikey_directory_t *directory)
 {
+    close(directory->control);
     close(directory->lock);
     close(directory->fd);
 }
 
 
+/* Locks and maps the page, and keeps fd if it succeeds.  NULL with errno
+   EWOULDBLOCK: another daemon has it. */
 static apikey_control_t *
 map_control(apikey_directory_t *directory, int fd)
 {
     void       *page;
     struct stat st;
 
-    if (fstat(fd, &st) == -1) {
+    if (fstat(fd, &st) == -1 || flock(fd, LOCK_EX | LOCK_NB) == -1) {
         return NULL;
     }
 
@@ -301,21 +305,32 @@ map_control(apikey_directory_t *directory, int fd)
     page = mmap(NULL, APIKEY_CONTROL_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
                 fd, 0);
 
-    return page == MAP_FAILED ? NULL : page;
+    if (page == MAP_FAILED) {
+        return NULL;
+    }
+
+    directory->control = fd;
+
+    return page;
 }
 
 
-/* Sets *adopted to the page that is there, or NULL if it must be replaced. */
+/*
+ * Looks at the page that is there: 1 and *control if it will do; 0 if there is
+ * none, or one of ours that is of no use: a new one takes its place.  -1 with
+ * a sentence in error: what was never ours does not give way, nor what another
+ * daemon holds.
+ */
 static int
 adopt_control(apikey_directory_t *directory,
               const uint8_t       boot[static APIKEY_BOOT_ID_LEN],
-              apikey_control_t **adopted, char *error, size_t error_size)
+              apikey_control_t **control, char *error, size_t error_size)
 {
-    int                  fd;
+    int                  fd, ours = 1;
     struct stat          st;
-    apikey_table_error_t valid;
+    apikey_table_error_t valid = APIKEY_TABLE_SYSTEM;
 
-    *adopted = NULL;
+    *control = NULL;
 
     fd = openat(directory->fd, APIKEY_CONTROL_NAME,
                 O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -324,45 +339,69 @@ adopt_control(apikey_directory_t *directory,
             return 0;
         }
 
-        snprintf(error, error_size, "%s/" APIKEY_CONTROL_NAME ": %s",
-                 directory->path, strerror(errno));
-        return -1;
+        goto failed;
     }
 
-    valid = fstat(fd, &st) == -1 ? APIKEY_TABLE_SYSTEM
-                                 : apikey_valid_file(&st, APIKEY_CONTROL_SIZE);
+    if (fstat(fd, &st) == -1) {
+        goto failed;
+    }
+
+    valid = apikey_valid_file(&st, APIKEY_CONTROL_SIZE);
 
     if (valid == APIKEY_TABLE_OK) {
-        *adopted = map_control(directory, fd);
-        valid = *adopted ? apikey_valid_control(*adopted, boot)
-                         : APIKEY_TABLE_SYSTEM;
+        *control = map_control(directory, fd);
+
+        if (*control == NULL) {
+            goto failed;
+        }
+
+        valid = apikey_valid_control(*control, boot);
+        ours = (*control)->magic == APIKEY_CONTROL_MAGIC
+               || (*control)->magic == 0;
+
+        if (valid == APIKEY_TABLE_OK) {
+            return 1;
+        }
+
+        apikey_directory_unmap(*control);
+        *control = NULL;
+
+    } else {
+        /* nothing at all is what a full disk leaves; anything else that is
+           too short was never a page */
+        ours = valid == APIKEY_TABLE_UNSAFE || st.st_size == 0;
     }
 
     close(fd);
 
-    if (valid == APIKEY_TABLE_OK) {
-        return 0;
-    }
-
-    /* a page of ours that is of no use gives way to a new one; what was never
-       ours does not */
-    if (valid == APIKEY_TABLE_SYSTEM
-        || (valid == APIKEY_TABLE_FOREIGN
-            && (*adopted == NULL
-                || (*adopted)->magic != APIKEY_CONTROL_MAGIC)))
-    {
+    if (!ours) {
         snprintf(error, error_size,
                  "%s/" APIKEY_CONTROL_NAME ": not the control page of a "
                  "table; remove it, or give the table another directory",
                  directory->path);
-        apikey_directory_unmap(*adopted);
         return -1;
     }
 
-    apikey_directory_unmap(*adopted);
-    *adopted = NULL;
-
     return 0;
+
+failed:
+
+    if (errno == EWOULDBLOCK) {
+        snprintf(error, error_size,
+                 "%s: another apikey-sync holds its control page, though its "
+                 "lock file was removed; stop that one",
+                 directory->path);
+
+    } else {
+        snprintf(error, error_size, "%s/" APIKEY_CONTROL_NAME ": %s",
+                 directory->path, strerror(errno));
+    }
+
+    if (fd != -1) {
+        close(fd);
+    }
+
+    return -1;
 }
 
 
@@ -430,8 +469,6 @@ create_control(apikey_directory_t *directory,
         goto failed;
     }
 
-    close(fd);
-
     return control;
 
 failed:
@@ -464,15 +501,14 @@ apikey_directory_control(apikey_directory_t *directory, char *error,
         return NULL;
     }
 
-    if (adopt_control(directory, boot, &control, error, error_size) == -1) {
+    switch (adopt_control(directory, boot, &control, error, error_size)) {
+    case 1:
+        return control;
+    case 0:
+        return create_control(directory, boot, error, error_size);
+    default:
         return NULL;
     }
-
-    if (control == NULL) {
-        control = create_control(directory, boot, error, error_size);
-    }
-
-    return control;
 }
 
 
@@ -482,6 +518,14 @@ apikey_directory_unmap(apikey_control_t *control)
     if (control) {
         munmap(control, APIKEY_CONTROL_SIZE);
     }
+}
+
+
+int
+apikey_directory_sound(const apikey_control_t *control)
+{
+    /* whatever boot it says: its check covers that */
+    return apikey_valid_control(control, control->boot_id) == APIKEY_TABLE_OK;
 }
 
 

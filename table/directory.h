@@ -13,9 +13,11 @@
 #include "apikey_table.h"
 
 typedef struct {
-    int   fd;   /* the directory */
-    int   lock; /* the lock file, locked */
-    gid_t gid;  /* of the directory: every file gets it */
+    int   fd;      /* the directory */
+    int   lock;    /* the lock file, locked; it tells the next one our pid */
+    int   control; /* the control page, locked too: a lock file may be removed
+                      by somebody who takes it for a stale one */
+    gid_t gid;     /* of the directory: every file gets it */
     dev_t control_dev;
     ino_t control_ino;
     char  path[1024];
@@ -45,6 +47,10 @@ void apikey_directory_unmap(apikey_control_t *control);
 
 /* 1 if the directory's path still leads to the control page that is mapped. */
 int apikey_directory_shows(const apikey_directory_t *directory);
+
+/* 1 if the immutable part of the page is as it was written.  (A page that was
+   cut short kills who looks at it: it is one block, and nobody has cause.) */
+int apikey_directory_sound(const apikey_control_t *control);
 
 /* The highest generation number that a file has, or 0. */
 uint64_t apikey_directory_highest(const apikey_directory_t *directory);

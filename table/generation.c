@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 /* Bytes allocated in one step: about a millisecond of zeroing on tmpfs. */
@@ -56,6 +57,26 @@ gen_map(apikey_gen_t *gen, void *map)
 }
 
 
+/* Asked before the first block is taken: to fill a file system that others
+   use, only to find that there was no room, would be their trouble too. */
+static int
+gen_fits(int dir, uint64_t size)
+{
+    struct statvfs vfs;
+
+    if (fstatvfs(dir, &vfs) == -1) {
+        return -1;
+    }
+
+    if ((uint64_t) vfs.f_bavail * vfs.f_frsize < size + size / 16) {
+        errno = ENOSPC;
+        return -1;
+    }
+
+    return 0;
+}
+
+
 static int
 gen_seed(apikey_gen_t *gen)
 {
@@ -88,8 +109,10 @@ apikey_gen_create(apikey_gen_t *gen, int dir, gid_t gid, uint64_t number,
     gen->records = (records + 7) & ~7ULL;
     memcpy(gen->epoch, epoch, APIKEY_EPOCH_LEN);
 
-    if (gen_seed(gen) == -1) {
-        gen_error(gen, "no random numbers", errno);
+    if (gen_fits(dir, gen_file(gen->slots, gen->records)) == -1
+        || gen_seed(gen) == -1)
+    {
+        gen_error(gen, "cannot begin it", errno);
         gen->number = 0;
         return APIKEY_WRITE_ERROR;
     }
@@ -187,9 +210,10 @@ gen_extend(apikey_gen_t *gen)
 }
 
 
-apikey_write_t
+int
 apikey_gen_adopt(apikey_gen_t *gen, int dir, uint64_t number)
 {
+    int                 rc = 0;
     char                name[64];
     void               *map;
     struct stat         st;
@@ -197,31 +221,41 @@ apikey_gen_adopt(apikey_gen_t *gen, int dir, uint64_t number)
 
     memset(gen, 0, sizeof(apikey_gen_t));
 
+    gen->number = number;
     gen_name(name, number);
 
     gen->fd = openat(dir, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (gen->fd == -1) {
-        return gen_error(gen, "cannot open it", errno);
+        if (errno != ENOENT && errno != ELOOP) {
+            gen_error(gen, "cannot open it", errno);
+            rc = -1;
+        }
+
+        goto nothing;
     }
 
-    if (fstat(gen->fd, &st) == -1
-        || apikey_valid_file(&st, APIKEY_GENERATION_HEAD) != APIKEY_TABLE_OK
+    if (fstat(gen->fd, &st) == -1) {
+        gen_error(gen, "cannot look at it", errno);
+        rc = -1;
+        goto nothing;
+    }
+
+    if (apikey_valid_file(&st, APIKEY_GENERATION_HEAD) != APIKEY_TABLE_OK
         || pread(gen->fd, &head, sizeof(head), 0) != sizeof(head)
         || apikey_valid_generation(&head, number, (uint64_t) st.st_size)
                != APIKEY_TABLE_OK)
     {
-        close(gen->fd);
-        return gen_error(gen, "not adopted", EINVAL);
+        goto nothing;
     }
 
     map =
         mmap(NULL, head.size, PROT_READ | PROT_WRITE, MAP_SHARED, gen->fd, 0);
     if (map == MAP_FAILED) {
-        close(gen->fd);
-        return gen_error(gen, "cannot map it", errno);
+        gen_error(gen, "cannot map it", errno);
+        rc = -1;
+        goto nothing;
     }
 
-    gen->number = number;
     gen->adopted = 1;
     gen->slots = head.slots;
     gen->records = head.records;
@@ -231,7 +265,31 @@ apikey_gen_adopt(apikey_gen_t *gen, int dir, uint64_t number)
     memcpy(gen->seed, head.seed, sizeof(gen->seed));
     gen_map(gen, map);
 
-    return APIKEY_WRITE_OK;
+    return 1;
+
+nothing:
+
+    if (gen->fd != -1) {
+        close(gen->fd);
+    }
+
+    gen->number = 0;
+
+    return rc;
+}
+
+
+int
+apikey_gen_sound(const apikey_gen_t *gen)
+{
+    struct stat st;
+
+    /* the size first: behind the end of a file there is nothing to look at */
+    return fstat(gen->fd, &st) == 0
+           && (uint64_t) st.st_size >= gen_file(gen->slots, gen->records)
+           && apikey_valid_generation(gen->head, gen->number,
+                                      (uint64_t) st.st_size)
+                  == APIKEY_TABLE_OK;
 }
 
 
@@ -530,6 +588,37 @@ put_new(apikey_gen_t *gen, const apikey_put_t *put,
 }
 
 
+/* How much a status refuses; what may only get stricter never goes down. */
+static int
+strictness(apikey_status_t status)
+{
+    switch (status) {
+    case APIKEY_ENABLED:
+        return 0;
+    case APIKEY_DISABLED:
+        return 1;
+    default:
+        return 2;
+    }
+}
+
+
+/* A stricter status, and nothing else: the version stays, so that the whole
+   change can still be put.  1 if that changed anything. */
+static int
+tighten(apikey_gen_t *gen, apikey_slot_t *slot, uint64_t offset,
+        apikey_status_t from, apikey_status_t to)
+{
+    if (strictness(to) <= strictness(from)) {
+        return 0;
+    }
+
+    set_state(gen, slot, slot->version, offset, from, to);
+
+    return 1;
+}
+
+
 /* A newer state of a key that this generation has; its texts are appended
    only if they differ. */
 static apikey_write_t
@@ -549,6 +638,7 @@ put_newer(apikey_gen_t *gen, const apikey_put_t *put,
     {
         rc = gen_room(gen, size, grow);
         if (rc != APIKEY_WRITE_OK) {
+            tighten(gen, gen_find(gen, digest), offset, status, put->status);
             return rc;
         }
 
@@ -561,21 +651,6 @@ put_newer(apikey_gen_t *gen, const apikey_put_t *put,
               put->status);
 
     return APIKEY_WRITE_OK;
-}
-
-
-/* How much a status refuses; what may only get stricter never goes down. */
-static int
-strictness(apikey_status_t status)
-{
-    switch (status) {
-    case APIKEY_ENABLED:
-        return 0;
-    case APIKEY_DISABLED:
-        return 1;
-    default:
-        return 2;
-    }
 }
 
 
@@ -597,19 +672,19 @@ apikey_gen_put(apikey_gen_t *gen, const apikey_put_t *put,
         status = slot_status(slot, &offset, &damaged);
     }
 
-    if (damaged) {
-        return gen_error(gen, "a slot is damaged", EIO);
-    }
-
     if (mode == APIKEY_PUT_STRICTER) {
+        /* a damaged slot refuses already, and goes with this generation */
         /* versions of two histories can't be compared, strictness can */
         if (status != APIKEY_EMPTY
-            && strictness(put->status) > strictness(status)) {
-            set_state(gen, slot, slot->version, offset, status, put->status);
+            && tighten(gen, slot, offset, status, put->status)) {
             *changed = 1;
         }
 
         return APIKEY_WRITE_OK;
+    }
+
+    if (damaged) {
+        return gen_error(gen, "a slot is damaged", EIO);
     }
 
     if (status == APIKEY_EMPTY) {

@@ -51,10 +51,15 @@ apikey_gen_create(apikey_gen_t *gen, int dir, gid_t gid, uint64_t number,
 apikey_write_t apikey_gen_prepare(apikey_gen_t *gen);
 
 /*
- * Maps what an earlier daemon left.  ERROR if it is not there or not valid:
- * no harm, there is just nothing to adopt.
+ * Maps what an earlier daemon left: 1.  0 if it is not there or not valid: no
+ * harm, there is just nothing to adopt.  -1 if it can't be told, with a
+ * sentence in gen->error: to go on would forget its revocations.
  */
-apikey_write_t apikey_gen_adopt(apikey_gen_t *gen, int dir, uint64_t number);
+int apikey_gen_adopt(apikey_gen_t *gen, int dir, uint64_t number);
+
+/* 1 if the file of a sealed generation is still as long, and its header as it
+   was written. */
+int apikey_gen_sound(const apikey_gen_t *gen);
 
 /* Writes the header: from now on readers accept the file. */
 apikey_write_t apikey_gen_seal(apikey_gen_t *gen);

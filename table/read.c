@@ -125,9 +125,11 @@ apikey_table_lookup(apikey_table_t *table,
             continue;
         }
 
-        if (result == APIKEY_LOOKUP_UNAVAILABLE || entry->late < 0) {
+        if (result != APIKEY_LOOKUP_UNAVAILABLE && entry->late < 0) {
             return result;
         }
+
+        /* damaged or out of lease: is there another page by now? */
 
         if (!apikey_table_replaced(table, apikey_boottime())) {
             return result;

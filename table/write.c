@@ -72,9 +72,12 @@ apikey_writer_open(const char *path, char *error, size_t error_size)
             writer->number = number;
         }
 
-        /* if it can't be adopted there is nothing to carry over from it */
-        (void) apikey_gen_adopt(&writer->current, writer->directory.fd,
-                                number);
+        if (apikey_gen_adopt(&writer->current, writer->directory.fd, number)
+            == -1) {
+            snprintf(error, error_size, "%s/%s", path, writer->current.error);
+            apikey_writer_close(writer);
+            return NULL;
+        }
     }
 
     apikey_directory_sweep(&writer->directory, writer->current.number);
@@ -427,10 +430,31 @@ apikey_writer_abort(apikey_writer_t *writer)
 }
 
 
+/* Whether readers still see what this writer writes: NULL, or why not. */
+static const char *
+writer_lost(apikey_writer_t *writer)
+{
+    if (!apikey_directory_shows(&writer->directory)) {
+        return "the table's control page was removed or replaced by somebody";
+    }
+
+    if (!apikey_directory_sound(writer->control)) {
+        return "the table's control page was overwritten by somebody";
+    }
+
+    if (apikey_writer_ready(writer) && !apikey_gen_sound(&writer->current)) {
+        return "the table's current generation was cut or overwritten by "
+               "somebody";
+    }
+
+    return NULL;
+}
+
+
 apikey_write_t
 apikey_writer_renew(apikey_writer_t *writer, uint64_t deadline)
 {
-    int lost = !apikey_directory_shows(&writer->directory);
+    const char *lost = writer_lost(writer);
 
     /* W3: pairs with R1 */
 
@@ -438,9 +462,7 @@ apikey_writer_renew(apikey_writer_t *writer, uint64_t deadline)
                           apikey_seal(lost ? 0 : deadline & APIKEY_SEAL_MASK),
                           memory_order_release);
 
-    return lost ? writer_error(writer, "the table's control page was removed "
-                                       "or replaced by somebody")
-                : APIKEY_WRITE_OK;
+    return lost ? writer_error(writer, lost) : APIKEY_WRITE_OK;
 }
 
 

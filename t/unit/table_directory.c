@@ -180,6 +180,14 @@ somebody_elses_control_is_refused_and_left_alone(void **state)
     assert_null(another(f));
     assert_non_null(strstr(error, "not the control page"));
     assert_true(exists(f, "control"));
+
+    put_file(f, "control", "mine");
+    assert_null(another(f));
+    assert_non_null(strstr(error, "not the control page"));
+
+    /* what a full disk leaves */
+    put_file(f, "control", "");
+    assert_non_null(fixture_open(f));
 }
 
 
@@ -290,6 +298,117 @@ a_useless_control_page_gives_way_to_a_new_one(void **state)
 
 
 static void
+an_attached_reader_leaves_a_damaged_page(void **state)
+{
+    size_t             i;
+    fixture_t         *f = *state;
+    static const off_t offsets[] = { offsetof(apikey_control_t, deadline),
+                                     offsetof(apikey_control_t, generation) };
+
+    for (i = 0; i < sizeof(offsets) / sizeof(offsets[0]); i++) {
+        fixture_fill(f, 1);
+        fixture_renew(f, 60000);
+        assert_true(fixture_allows_soon(f, 0));
+
+        /* what the reader has mapped, and what the writer would adopt */
+        close_writer(f);
+        patch(f, "control", offsets[i], 0);
+        patch(f, "control", 0, 0);
+        assert_false(fixture_allows(f, 0));
+
+        fixture_open(f);
+        fixture_fill(f, 2);
+        fixture_renew(f, 60000);
+        assert_true(fixture_allows_soon(f, 1));
+    }
+}
+
+
+static void
+a_page_overwritten_under_its_writer_ends_the_lease(void **state)
+{
+    fixture_t *f = *state;
+
+    fixture_fill(f, 1);
+    fixture_renew(f, 60000);
+    assert_true(fixture_allows(f, 0));
+
+    patch(f, "control", offsetof(apikey_control_t, boot_id), 1);
+    assert_int_equal(
+        apikey_writer_renew(f->writer, apikey_boottime() + 60000000),
+        APIKEY_WRITE_ERROR);
+    assert_non_null(strstr(apikey_writer_error(f->writer), "overwritten"));
+    assert_false(fixture_allows(f, 0));
+}
+
+
+static void
+a_generation_cut_or_overwritten_ends_the_lease(void **state)
+{
+    fixture_t *f = *state;
+    char       path[256];
+
+    fixture_fill(f, 1);
+    fixture_renew(f, 60000);
+    patch(f, "keys.1", 0, 0);
+    assert_int_equal(
+        apikey_writer_renew(f->writer, apikey_boottime() + 60000000),
+        APIKEY_WRITE_ERROR);
+
+    close_writer(f);
+    fixture_open(f);
+    fixture_fill(f, 1);
+    fixture_renew(f, 60000);
+    assert_true(fixture_allows_soon(f, 0));
+
+    apikey_table_detach(&f->table);
+    snprintf(path, sizeof(path), "%s/keys.2", f->path);
+    assert_int_equal(truncate(path, 65536), 0);
+    assert_int_equal(
+        apikey_writer_renew(f->writer, apikey_boottime() + 60000000),
+        APIKEY_WRITE_ERROR);
+}
+
+
+static void
+a_removed_lock_lets_no_second_writer_in(void **state)
+{
+    fixture_t *f = *state;
+
+    remove_file(f, "lock");
+    assert_null(another(f));
+    assert_non_null(strstr(error, "another apikey-sync"));
+}
+
+
+static void
+a_damaged_slot_does_not_keep_a_new_daemon_out(void **state)
+{
+    fixture_t *f = *state;
+    uint64_t   i;
+
+    fixture_fill(f, 1);
+    assert_int_equal(apikey_table_attach(&f->table), APIKEY_TABLE_OK);
+
+    for (i = 0; f->table.slot[i].state == 0; i++) {
+        /* the one in use */
+    }
+
+    close_writer(f);
+    patch(f, "keys.1", APIKEY_GENERATION_HEAD + (off_t) i * APIKEY_SLOT_SIZE,
+          apikey_seal(0x123) ^ 1);
+    fixture_open(f);
+
+    fixture_begin(f, APIKEY_BUILD_SNAPSHOT, 1);
+    assert_int_equal(fixture_put(f, 0, APIKEY_ENABLED, 1, "name", NULL),
+                     APIKEY_WRITE_OK);
+    fixture_publish(f);
+    fixture_renew(f, 5000);
+    assert_true(fixture_allows_soon(f, 0));
+}
+
+
+static void
 a_reader_leaves_a_lost_page_when_its_lease_ends(void **state)
 {
     fixture_t *f = *state;
@@ -361,6 +480,11 @@ main(void)
         directory(a_restart_adopts_the_control_page),
         directory(a_restart_sweeps_what_was_not_published),
         directory(a_useless_control_page_gives_way_to_a_new_one),
+        directory(an_attached_reader_leaves_a_damaged_page),
+        directory(a_page_overwritten_under_its_writer_ends_the_lease),
+        directory(a_generation_cut_or_overwritten_ends_the_lease),
+        directory(a_removed_lock_lets_no_second_writer_in),
+        directory(a_damaged_slot_does_not_keep_a_new_daemon_out),
         directory(a_reader_leaves_a_lost_page_when_its_lease_ends),
         directory(a_lost_control_page_ends_the_lease_and_is_an_error),
         directory(publishing_too_early_is_an_error),

@@ -368,6 +368,62 @@ a_full_generation_says_so_and_loses_nothing(void **state)
 
 
 static void
+a_stricter_status_needs_no_room_even_with_new_texts(void **state)
+{
+    char       name[APIKEY_RECORD_NAME_MAX + 1];
+    fixture_t *f = *state;
+    uint64_t   version = 2;
+
+    fixture_fill(f, 1);
+    fixture_renew(f, 60000);
+
+    do {
+        memset(name, 'a' + (int) (version % 26), APIKEY_RECORD_NAME_MAX);
+        name[APIKEY_RECORD_NAME_MAX] = '\0';
+        assert_true(version < 1000000);
+    } while (fixture_put(f, 0, APIKEY_ENABLED, version++, name, NULL)
+             == APIKEY_WRITE_OK);
+
+    assert_true(fixture_allows(f, 0));
+    name[0] = '*';
+    assert_int_equal(fixture_put(f, 0, APIKEY_REVOKED, version, name, NULL),
+                     APIKEY_WRITE_FULL);
+    assert_false(fixture_allows(f, 0));
+}
+
+
+static void
+tightening_touches_the_current_view_alone(void **state)
+{
+    fixture_t   *f = *state;
+    apikey_put_t put = { .status = APIKEY_ENABLED,
+                         .version = 9,
+                         .id = "",
+                         .member = "",
+                         .tenant = "",
+                         .name = "",
+                         .scopes = "" };
+
+    fixture_fill(f, 2);
+    fixture_put(f, 1, APIKEY_DISABLED, 3, "name", NULL);
+    fixture_renew(f, 60000);
+
+    fixture_digest(put.digest, 1);
+    assert_int_equal(apikey_writer_tighten(f->writer, &put), APIKEY_WRITE_OK);
+    assert_false(fixture_allows(f, 1));
+
+    fixture_digest(put.digest, 0);
+    put.status = APIKEY_DISABLED;
+    assert_int_equal(apikey_writer_tighten(f->writer, &put), APIKEY_WRITE_OK);
+    assert_false(fixture_allows(f, 0));
+
+    fixture_digest(put.digest, 7);
+    assert_int_equal(apikey_writer_tighten(f->writer, &put), APIKEY_WRITE_OK);
+    assert_int_equal(fixture_lookup(f, 7), APIKEY_LOOKUP_UNKNOWN);
+}
+
+
+static void
 digests_that_are_alike_do_not_crowd(void **state)
 {
     fixture_t   *f = *state;
@@ -513,6 +569,8 @@ main(void)
         life(revocations_survive_a_restart_of_the_daemon),
         life(a_growth_makes_room),
         life(a_full_generation_says_so_and_loses_nothing),
+        life(a_stricter_status_needs_no_room_even_with_new_texts),
+        life(tightening_touches_the_current_view_alone),
         life(digests_that_are_alike_do_not_crowd),
         life(an_unchanged_record_takes_no_room),
         life(each_change_raises_the_counter),
