@@ -99,6 +99,7 @@ $status = status();
 is($exit, 7, 'a silent edge: exit 7');
 is(scalar @{ $status->{problems} }, 1, 'one problem');
 like($status->{problems}[0], qr/^edge edge-b is silent: it has not renewed for 360\d\.\d s, and the lease is 30\.0 s/, 'that names it');
+like($status->{problems}[0], qr/redis-cli HDEL '\{apikey\}:edges' edge-b\)$/, 'and says how to forget it');
 ($exit, $out) = $ctl->run('status');
 is($exit, 7, 'for people too');
 like($out, qr/^Problem +edge edge-b is silent/m, 'and named');

@@ -28,8 +28,8 @@ static int  status_has(const char *peppers, const char *name);
 static int  status_ring_has(const apikey_pepper_ring_t *ring, const char *name,
                             size_t len);
 static void status_judge(const ctl_t *ctl, ctl_status_t *status);
-static void
-status_judge_edge(ctl_status_t *status, const ctl_status_edge_t *edge);
+static void status_judge_edge(const ctl_t *ctl, ctl_status_t *status,
+                              const ctl_status_edge_t *edge);
 static void status_problem(ctl_status_t *status, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
@@ -200,8 +200,8 @@ status_compare(ctl_status_t *status, const apikey_pepper_ring_t *ring)
             status->pepper = CTL_PEPPER_DIFFERS;
             status_problem(status,
                            "%s does not have %.*s, which the store's keys "
-                           "need: a gate with this file answers them as "
-                           "unknown",
+                           "need: a gate with this file answers 503, "
+                           "unavailable",
                            status->pepper_text, (int) len, p);
         }
     }
@@ -259,13 +259,14 @@ status_judge(const ctl_t *ctl, ctl_status_t *status)
     }
 
     for (i = 0; i < status->edges_count; i++) {
-        status_judge_edge(status, &status->edges[i]);
+        status_judge_edge(ctl, status, &status->edges[i]);
     }
 }
 
 
 static void
-status_judge_edge(ctl_status_t *status, const ctl_status_edge_t *edge)
+status_judge_edge(const ctl_t *ctl, ctl_status_t *status,
+                  const ctl_status_edge_t *edge)
 {
     if (strcmp(edge->epoch, status->meta.epoch) != 0) {
         status_problem(status, "edge %s has last renewed in another epoch, %s",
@@ -275,9 +276,11 @@ status_judge_edge(ctl_status_t *status, const ctl_status_edge_t *edge)
     if (ctl_status_age(status, edge) > status->meta.lease) {
         status_problem(status,
                        "edge %s is silent: it has not renewed for %.1f s, and "
-                       "the lease is %.1f s; it allows nothing any more",
+                       "the lease is %.1f s; it allows nothing any more (one "
+                       "that is gone for good: redis-cli HDEL '%s:edges' %s)",
                        edge->name, (double) ctl_status_age(status, edge) / 1e3,
-                       (double) status->meta.lease / 1e3);
+                       (double) status->meta.lease / 1e3, ctl->ops.store,
+                       edge->name);
     }
 }
 

@@ -13,7 +13,7 @@
 #include "admin/ops_store.h"
 #include "ctl.h"
 
-#define CTL_PROBLEM_SIZE 384
+#define CTL_PROBLEM_SIZE 512
 
 
 typedef struct {
