@@ -36,7 +36,7 @@ apikey_client_connect(apikey_client_t *client, const apikey_url_t *url,
 
     if (url->tls) {
         client_fail(client, APIKEY_CLIENT_CONNECT, "",
-                    "rediss:// asks for TLS, which this build does not have");
+                    "rediss:// (TLS) is not built in yet");
         return -1;
     }
 

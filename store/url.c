@@ -333,8 +333,7 @@ url_parse_any(apikey_url_t *url, const char *text, char *error,
     }
 
     return url_error(error, error_size,
-                     "the store's URL must begin with redis://, rediss:// or "
-                     "unix://");
+                     "the store's URL must begin with redis:// or unix://");
 }
 
 

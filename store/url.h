@@ -5,7 +5,8 @@
  *
  *   redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]
  *   unix://[USER[:PASSWORD]@]/PATH[?db=N]
- *   rediss://...                              TLS; needs hiredis >= 1.0
+ *   rediss://...                              parsed, so that it can be refused:
+ *                                             TLS is not built in yet
  *
  * and, for secrets that must not stand in a command line, PASSWORD read from
  * a file by the caller.

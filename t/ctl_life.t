@@ -106,7 +106,7 @@ like($out, qr/^Hint +\xe2\x80\xa6iuo2\n/m, 'but a hint');
 ($exit, $out, $err) = $ctl->run('create', '--member=ada', '--name=again', '--stdin', { stdin => $text });
 
 is($exit, 1, 'the same text again');
-like($err, qr/\(DUPDIGEST\)$/, 'is refused');
+like($err, qr/\(DUPDIGEST\)\n  this key is in the store already: apikeyctl show, /, 'is refused');
 
 for my $row (
     [ 'a newline',      "0123456789abcdef\n",       0 ],

@@ -58,7 +58,8 @@ for my $verb (@verbs) {
 for my $row (
     [ 'a file that is no socket', "unix://$dir/file",             qr/Connection refused/ ],
     [ 'nobody on the port',       "redis://127.0.0.1:$free",      qr/cannot reach the store at 127\.0\.0\.1:$free.*Connection refused/ ],
-    [ 'TLS',                      "rediss://127.0.0.1:$free",     qr/TLS, which this build does not have/ ],
+    [ 'TLS',                      "rediss://127.0.0.1:$free",     qr/--store: rediss:\/\/ \(TLS\) is not built into this program\n  use redis:\/\/ or unix:\/\//, 2 ],
+    [ 'another scheme',           "http://127.0.0.1:$free",       qr/must begin with redis:\/\/ or unix:\/\/$/m, 2 ],
     [ 'a wrong database',         $redis->url . '?db=1',          qr/\(NOINIT\)/, 1 ],
     [ 'no such database',         $redis->url . '?db=99',         qr/does not let us in: DB index is out of range \(ERR\)/ ],
 ) {
@@ -152,7 +153,7 @@ is(($ctl->run('library', @admin))[0], 0, 'and look at a library that is current'
 $redis->ok('ACL', 'SETUSER', 'default', 'resetpass', ">$key");
 ($exit, $out, $err) = $ctl->run('list');
 is($exit, 3, 'a server that asks for a password');
-like($err, qr/\(NOAUTH\)\n  name a user with --user and --password-file/, 'says so');
+like($err, qr/\(NOAUTH\)\n  give a password with --password-file, and a user with --user unless it is the default one/, 'says so');
 $redis->ok('ACL', 'SETUSER', 'default', 'nopass');
 
 # ---- full, read-only --------------------------------------------------------

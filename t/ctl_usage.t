@@ -118,8 +118,10 @@ for my $verb (qw(show disable enable revoke)) {
 
 # Help: of apikeyctl, of each command that it names, of each of member's.
 my $help = $ctl->ok('--help');
+my $sync = Apikey::Process::build_dir() . '/bin/apikey-sync';
 
 is($ctl->ok('-h'), $help, '-h is --help');
+is($ctl->ok('--version'), 'apikeyctl ' . (split ' ', `"$sync" --version`)[1] . "\n", 'both programs are of one release');
 is($ctl->ok('help'), $help, 'help is --help');
 like($help, qr/^  $_  \S/m, "help has exit code $_") for 0 .. 7;
 

@@ -157,7 +157,10 @@ hint_of(const apikey_ops_t *ops)
                     "one that the edges have" },
         { "NOPERM", "give this Redis user the rights in docs/store.md, "
                     "\"Access\", or name another with --user" },
-        { "NOAUTH", "name a user with --user and --password-file" },
+        { "NOAUTH",
+          "give a password with --password-file, and a user with --user unless it is the default one" },
+        { "DUPDIGEST",
+          "this key is in the store already: apikeyctl show, with the id that is named" },
         { "WRONGPASS", "check --user and --password-file, or what --store "
                        "holds" },
         { "READONLY", "this is a replica: name the master with --store" },

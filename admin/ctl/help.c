@@ -39,6 +39,7 @@ ctl_help(ctl_t *ctl, const ctl_verb_t *verbs, const char *of)
     if (of[0] == '\0') {
         printf("These may stand before the command too:\n");
         help_common(ctl, ~0U);
+        printf("  %-22s %s\n", "--version", "which release this is");
         help_exits("01234567");
     }
 }

@@ -13,6 +13,7 @@
 #include "nearest.h"
 #include "options.h"
 #include "session.h"
+#include "store/version.h"
 
 
 /* Both tables of a verb, searched as one. */
@@ -146,6 +147,12 @@ ctl_options_before(ctl_t *ctl, int argc, char **argv, const ctl_verb_t *verbs)
     tables_init(&tables, ctl, NULL, 0);
 
     for (i = 0; i < argc && argv[i][0] == '-'; i += n) {
+        if (strcmp(argv[i], "--version") == 0) {
+            printf("apikeyctl %s\n", APIKEY_RELEASE);
+            ctl->exit = CTL_DONE;
+            return -1;
+        }
+
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
             ctl_help(ctl, verbs, "");
             ctl->exit = CTL_DONE;
@@ -178,7 +185,7 @@ ctl_common(ctl_t *ctl, ctl_common_t common[static CTL_COMMON_MAX])
     const ctl_common_t all[CTL_COMMON_MAX] = {
         { { "store", "URL",
             "where the store is: redis://[USER[:PASSWORD]@]HOST[:PORT][/DB] "
-            "or\nunix:///PATH[?db=N]; default " CTL_REDIS_DEFAULT,
+            "or\nunix://[USER[:PASSWORD]@]/PATH[?db=N];\ndefault " CTL_REDIS_DEFAULT,
             &ctl->url, NULL, NULL },
           CTL_TAKES_STORE,
           "APIKEY_REDIS" },

@@ -146,6 +146,16 @@ session_url(ctl_t *ctl, apikey_url_t *url)
         return -1;
     }
 
+    if (url->tls) {
+        apikey_url_wipe(url);
+        ctl->exit = ctl_fail(ctl, CTL_USAGE, "",
+                             "use redis:// or unix://, or a TLS tunnel such "
+                             "as stunnel",
+                             "--store: rediss:// (TLS) is not built into "
+                             "this program");
+        return -1;
+    }
+
     if (ctl->user) {
         if (strlen(ctl->user) >= sizeof(url->user)) {
             apikey_url_wipe(url);
