@@ -192,7 +192,7 @@ build_carry(apikey_sync_t *sync)
 
     /* now the log decides whether it may be published */
     sync->build.phase = APIKEY_PHASE_CLOSE;
-    sync->verified = 0;
+    apikey_sync_doubt(sync);
     uv_idle_stop(&sync->slices);
 }
 

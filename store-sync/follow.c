@@ -42,6 +42,21 @@ table_status(apikey_key_status_t status)
 }
 
 
+static void
+table_put(apikey_put_t *put, const apikey_record_t *record)
+{
+    memcpy(put->digest, record->digest, sizeof(put->digest));
+    put->status = table_status(record->status);
+    put->version = record->version;
+    put->expires = record->expires;
+    put->id = record->id;
+    put->member = record->member;
+    put->tenant = record->tenant;
+    put->name = record->name;
+    put->scopes = record->scopes;
+}
+
+
 apikey_write_t
 apikey_follow_put(apikey_sync_t *sync, const apikey_record_t *record)
 {
@@ -49,15 +64,7 @@ apikey_follow_put(apikey_sync_t *sync, const apikey_record_t *record)
     apikey_put_t   put;
     apikey_write_t rc;
 
-    memcpy(put.digest, record->digest, sizeof(put.digest));
-    put.status = table_status(record->status);
-    put.version = record->version;
-    put.expires = record->expires;
-    put.id = record->id;
-    put.member = record->member;
-    put.tenant = record->tenant;
-    put.name = record->name;
-    put.scopes = record->scopes;
+    table_put(&put, record);
 
     rc = apikey_writer_put(sync->writer, &put, &conflict);
 
@@ -183,9 +190,32 @@ follow_entry(apikey_sync_t *sync, uint64_t version, const char *previous,
 }
 
 
+/* Readers use a generation that is not what `at` says: it may even be behind
+   versions that `at` has passed.  Whatever is pushed makes it stricter at once,
+   in which order ever; the next generation has its own ways to know. */
+static void
+follow_tighten(apikey_sync_t *sync, uint64_t version, const char *json,
+               size_t len)
+{
+    char         error[APIKEY_RECORD_ERROR_LEN];
+    apikey_put_t put;
+
+    if (apikey_entry_decode(&sync->entry, version, json, len, error) != 0
+        || !sync->entry.has_key)
+    {
+        return;
+    }
+
+    table_put(&put, &sync->entry.key);
+
+    if (apikey_writer_tighten(sync->writer, &put) != APIKEY_WRITE_OK) {
+        follow_bad(sync, version, apikey_writer_error(sync->writer));
+    }
+}
+
+
 /* The first page of a snapshot is still to come, and with it the place to
-   follow from.  A revocation need not wait for that: until the snapshot is
-   published, the generation that readers use only gets stricter. */
+   follow from. */
 static void
 follow_early(apikey_sync_t *sync, uint64_t version, const char *json,
              size_t len)
@@ -227,8 +257,12 @@ apikey_follow_message(apikey_sync_t *sync, const char *text, size_t len)
                    "the message is not what the store's contract says");
 
         /* it is no entry: if it stood for one, the log has that */
-        sync->verified = 0;
+        apikey_sync_doubt(sync);
         return;
+    }
+
+    if (!sync->published) {
+        follow_tighten(sync, version, json, json_len);
     }
 
     if (!sync->following) {
@@ -328,6 +362,7 @@ follow_logged(apikey_sync_t *sync, const redisReply *item)
 static void
 follow_head(apikey_sync_t *sync, uint64_t head)
 {
+    apikey_sync_lease_t  *lease = &sync->lease;
     apikey_sync_follow_t *follow = &sync->follow;
 
     /* what was pushed before we asked must have been there */
@@ -338,10 +373,15 @@ follow_head(apikey_sync_t *sync, uint64_t head)
         if (follow->want == follow->from_want) {
             follow->want = sync->at.version;
         }
+
+        /* the head that a lease waits for is none any more */
+        if (lease->head > head && lease->head <= follow->from_want) {
+            lease->pending = 0;
+        }
     }
 
     if (sync->at.version >= follow->want) {
-        sync->verified = 1;
+        sync->verified = follow->doubts == sync->doubts;
         follow->urgent = 0;
     }
 }
@@ -481,6 +521,7 @@ apikey_follow_step(apikey_sync_t *sync)
     follow->life = sync->life;
     follow->from = sync->at;
     follow->from_want = follow->want;
+    follow->doubts = sync->doubts;
 
     snprintf(version, sizeof(version), "%llu",
              (unsigned long long) sync->at.version);

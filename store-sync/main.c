@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <uv.h>
 
@@ -24,12 +25,30 @@
 #define EXIT_SYSTEM 1
 #define EXIT_CONF   2
 
+/* A look-up of the store's name can't be cut short, and may take longer than
+   anybody waits for us to stop. */
+#define DAEMON_STOP_MAX 1000 /* milliseconds */
+
 typedef struct {
     int            argc;
     char         **argv;
     apikey_sync_t *sync;
     uv_signal_t    term, interrupt, hup;
+    uv_timer_t     late; /* to stop */
 } daemon_t;
+
+
+/* The table was closed and nothing else is ours to end; exit() would wait for
+   the look-up. */
+static void
+daemon_late(uv_timer_t *timer)
+{
+    (void) timer;
+
+    apikey_log(APIKEY_LOG_NOTICE,
+               "stopped without waiting for a look-up of the store's name");
+    _exit(EXIT_SUCCESS);
+}
 
 
 static void
@@ -54,6 +73,10 @@ daemon_stop(uv_signal_t *handle, int number)
     uv_close((uv_handle_t *) &self->term, NULL);
     uv_close((uv_handle_t *) &self->interrupt, NULL);
     uv_close((uv_handle_t *) &self->hup, NULL);
+
+    /* nobody waits for the timer itself */
+    uv_timer_start(&self->late, daemon_late, DAEMON_STOP_MAX, 0);
+    uv_unref((uv_handle_t *) &self->late);
 }
 
 
@@ -135,12 +158,16 @@ daemon_run(daemon_t *self, const apikey_conf_t *conf)
         goto cleanup;
     }
 
+    uv_timer_init(&loop, &self->late);
     daemon_signal(self, &loop, &self->term, daemon_stop, SIGTERM);
     daemon_signal(self, &loop, &self->interrupt, daemon_stop, SIGINT);
     daemon_signal(self, &loop, &self->hup, daemon_reload, SIGHUP);
 
     daemon_started(conf);
 
+    uv_run(&loop, UV_RUN_DEFAULT);
+
+    uv_close((uv_handle_t *) &self->late, NULL);
     uv_run(&loop, UV_RUN_DEFAULT);
 
     apikey_sync_free(self->sync);

@@ -81,6 +81,7 @@ typedef struct {
     unsigned          life;
     apikey_position_t from;      /* that was asked from */
     uint64_t          from_want; /* what was wanted then */
+    unsigned          doubts;    /* as they were then */
 
     /* Set when a change found no room: where to apply again from once there
        is; until then nothing is acknowledged. */
@@ -138,9 +139,10 @@ struct apikey_sync_s {
 
     apikey_position_t at;
     int               following; /* 1: entries continue from `at` */
-    int published; /* 1: the current generation is what `at` says */
-    int verified;  /* 1: over this connection, the store's log leads on from
+    int published;   /* 1: the current generation is what `at` says */
+    int verified;    /* 1: over this connection, the store's log leads on from
                       `at` */
+    unsigned doubts; /* how often that came to be in question */
 
     apikey_sync_build_t    build;
     apikey_sync_snapshot_t snapshot;
@@ -163,6 +165,10 @@ void apikey_sync_soon(apikey_sync_t *sync, uint64_t milliseconds);
  * until then nothing is acknowledged.  cause goes into the log.
  */
 void apikey_sync_resync(apikey_sync_t *sync, const char *cause);
+
+/* Whether the log leads on from `at` has to be asked again: what was asked
+   before does not tell. */
+void apikey_sync_doubt(apikey_sync_t *sync);
 
 /* Counts and reports what the store says and cannot be used: key names the
    culprit.  Never a digest. */

@@ -144,6 +144,14 @@ sync_wait(apikey_sync_t *sync, int rare_is_fine)
 }
 
 
+void
+apikey_sync_doubt(apikey_sync_t *sync)
+{
+    sync->verified = 0;
+    sync->doubts++;
+}
+
+
 /* What is known of the store is not true any more. */
 static void
 sync_forget(apikey_sync_t *sync)
@@ -153,7 +161,7 @@ sync_forget(apikey_sync_t *sync)
     sync->life++;
     sync->published = 0;
     sync->following = 0;
-    sync->verified = 0;
+    apikey_sync_doubt(sync);
     sync->follow.want = 0;
     sync->follow.urgent = 0;
     sync->follow.replay = 0;
@@ -215,7 +223,7 @@ apikey_sync_refused(apikey_sync_t *sync, const char *function,
 
     sync->frozen = strncmp(reply->str, "NOINIT", 6) == 0
                    || strncmp(reply->str, "ERR Function not found", 22) == 0;
-    sync->verified = 0;
+    apikey_sync_doubt(sync);
     sync->lease.pending = 0;
 
     /* a snapshot that lost a page or a record is none */
@@ -421,7 +429,7 @@ sync_commands_lost(apikey_sync_t *sync)
 {
     sync->follow.asked = 0;
     sync->lease.asked = 0;
-    sync->verified = 0;
+    apikey_sync_doubt(sync);
     apikey_snapshot_lost(sync);
 }
 
@@ -435,7 +443,7 @@ sync_on_ready(void *ctx, apikey_link_t *link)
     other = link == &sync->commands ? &sync->events : &sync->commands;
 
     /* pushes may have been missed; or the log may be another one's */
-    sync->verified = 0;
+    apikey_sync_doubt(sync);
 
     if (strcmp(sync->run_id, link->run_id) != 0) {
         if (sync->run_id[0] != '\0') {

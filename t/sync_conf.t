@@ -248,11 +248,16 @@ my $n = Apikey::Daemon->start(redis => $r, edge => 'e3',
 $notify->recv(my $message, 100);
 is $message, 'READY=1', 'systemd is told that it is ready';
 ok $n->live, 'which is when the table is live';
+
+for (1 .. 3) {
+    my $renewed = $n->control->{renewed};
+
+    $n->wait_control('renewed', sub { $_ != $renewed });
+}
+
 $n->process->signal('TERM');
-
-do { $notify->recv($message, 100) } while $message eq 'READY=1';
-
-is $message, 'STOPPING=1', 'systemd is told that it stops';
+$notify->recv($message, 100);
+is $message, 'STOPPING=1', 'systemd is told that it stops, and nothing between';
 is $n->stop, 0, 'exit 0';
 
 done_testing;

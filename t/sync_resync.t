@@ -223,6 +223,15 @@ pass 'an undecodable record: the lease ends';
 $d->wait_log(qr/the lease has run out/);
 like $d->table_get($keys[6]{digest}), qr/^enabled /, 'the table stays';
 ok $d->process->alive, 'the daemon goes on';
+
+# no snapshot comes to its end; what readers use takes no harm by that
+$r->set_status($keys[9]{id}, 'revoked');
+$d->wait_for_status($keys[9]{digest}, 'revoked', 5);
+pass 'between two tries a revoke takes effect at once';
+$r->set_status($keys[10]{id}, 'disabled');
+$r->set_status($keys[11]{id}, 'revoked');
+$d->wait_for_status($keys[11]{digest}, 'revoked', 5);
+is $d->status($keys[10]{digest}), 'disabled', 'and a disable';
 resyncs(sub {
     $r->ok('HSET', "$STORE:key:$keys[5]{id}", 'status', 'enabled');
 });
