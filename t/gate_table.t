@@ -111,9 +111,9 @@ is(answer($key), '503 unavailable', 'an empty directory');
     $bare->fresh->renew(0);
     keys_into($bare);
     becomes($key, '503 stale', 'a generation, no lease');
-    is(answer($revoked), '401 revoked', 'no lease: revoked is for ever');
-    is(answer($disabled), '503 stale', 'no lease: disabled');
-    is(answer($unknown), '503 stale', 'no lease: unknown');
+    becomes($revoked, '401 revoked', 'no lease: revoked is for ever');
+    becomes($disabled, '503 stale', 'no lease: disabled');
+    becomes($unknown, '503 stale', 'no lease: unknown');
     $table->renew(3_600_000);
     all_become('the table is there');
 }
