@@ -165,6 +165,12 @@ ngx_http_apikey_table(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
+    if (value[1].len == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"apikey_table\" lacks the path of a directory");
+        return NGX_CONF_ERROR;
+    }
+
     amcf->path = value[1];
 
     if (ngx_conf_full_name(cf->cycle, &amcf->path, 0) != NGX_OK) {

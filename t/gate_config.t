@@ -63,6 +63,8 @@ for my $row (
       qr/"apikey_table" directive is not allowed here/ ],
     [ 'apikey_table twice', "apikey_table /x;",
       qr/"apikey_table" directive is duplicate/ ],
+    [ 'apikey_table, empty', 'apikey_table "";',
+      qr/"apikey_table" lacks the path of a directory.*nginx\.conf:\d/, table => undef ],
     [ 'apikey_table, too long', 'apikey_table /' . 'x' x 1100 . ';',
       qr/"apikey_table" is longer than \d+ bytes/, table => undef ],
 
