@@ -17,9 +17,10 @@
 #include "store/password.h"
 
 
-static int  session_url(ctl_t *ctl, apikey_url_t *url);
-static int  session_timeout(ctl_t *ctl, int *timeout_ms);
-static void session_actor(char *actor, size_t size);
+static int         session_url(ctl_t *ctl, apikey_url_t *url);
+static const char *pepper_hint(const char *path);
+static int         session_timeout(ctl_t *ctl, int *timeout_ms);
+static void        session_actor(char *actor, size_t size);
 
 
 static char session_where[APIKEY_URL_PART_MAX + 32];
@@ -187,6 +188,28 @@ ctl_pepper_path(const ctl_t *ctl)
 }
 
 
+static const char *
+pepper_hint(const char *path)
+{
+    if (access(path, R_OK) == 0) {
+        return NULL;
+    }
+
+    switch (errno) {
+    case ENOENT:
+        return "apikeyctl init makes it with a new store; for a store that "
+               "exists, copy the one of an edge";
+
+    case EACCES:
+        return "who creates keys must be able to read it: run this as root, "
+               "or as a user who may";
+
+    default:
+        return NULL;
+    }
+}
+
+
 int
 ctl_pepper_load(ctl_t *ctl, apikey_pepper_ring_t *ring)
 {
@@ -197,12 +220,7 @@ ctl_pepper_load(ctl_t *ctl, apikey_pepper_ring_t *ring)
         return 0;
     }
 
-    ctl->exit = ctl_fail(ctl, CTL_LOCAL, "",
-                         access(path, F_OK) == -1 && errno == ENOENT
-                             ? "apikeyctl init makes it with a new store; for "
-                               "a store that exists, copy the one of an edge"
-                             : NULL,
-                         "%s", error);
+    ctl->exit = ctl_fail(ctl, CTL_LOCAL, "", pepper_hint(path), "%s", error);
 
     return -1;
 }
