@@ -36,7 +36,8 @@ for my $row (
 
 like(symbols($sync), qr/\bapikey_writer_open\b/, 'the daemon has the writer');
 
-# design: which folder may include which
+# which folder may include which: the gate never the store's client, the
+# daemon never what knows key texts
 my %may = (
     key                    => [qw(key)],
     table                  => [qw(table)],

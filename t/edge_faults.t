@@ -1,5 +1,5 @@
-# What callers of an edge see while a part of it is down (design, table of
-# failures).
+# What callers of an edge see while a part of it is down: what the table still
+# confirms within the lease, then 503, and never a wrong answer.
 
 use strict;
 use warnings;
