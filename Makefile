@@ -7,6 +7,12 @@ BUILD    ?= build
 PREFIX   ?= /usr/local
 DESTDIR  ?=
 
+# make takes a blank for the end of a name, and would write to what is before it
+empty :=
+space := $(empty) $(empty)
+$(foreach name,CURDIR BUILD DESTDIR PREFIX,$(if $(findstring $(space),$($(name))),\
+    $(error $(name) is "$($(name))": a path with a blank will not do)))
+
 CC       ?= cc
 CSTD      = -std=gnu11
 WARN      = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
@@ -15,8 +21,10 @@ OPT      ?= -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
 EXTRA_CFLAGS  ?=
 EXTRA_LDFLAGS ?=
 CFLAGS   ?= $(OPT)
+# debug information says where in the checkout, not where the checkout is
+NO_PATH   = -ffile-prefix-map=$(CURDIR)=. -ffile-prefix-map=$(abspath $(BUILD))=build
 LDFLAGS  ?= -pie -Wl,-z,relro -Wl,-z,now
-ALL_CFLAGS  = $(CSTD) $(WARN) $(CFLAGS) $(EXTRA_CFLAGS) -D_GNU_SOURCE -I. -I$(BUILD) -MMD -MP
+ALL_CFLAGS  = $(CSTD) $(WARN) $(CFLAGS) $(EXTRA_CFLAGS) -D_GNU_SOURCE $(NO_PATH) -I. -I$(BUILD) -MMD -MP
 ALL_LDFLAGS = $(LDFLAGS) $(EXTRA_LDFLAGS)
 
 # V=1 shows the commands
@@ -115,7 +123,7 @@ NGINX_SRC     ?= /usr/share/nginx/src
 NGINX_MODULES ?= /usr/lib/nginx/modules
 NGINX_CONF    ?= /usr/share/nginx/modules-available
 
-MODULE_CFLAGS  = $(filter-out -fPIE,$(CFLAGS)) -fPIC $(EXTRA_CFLAGS) -D_GNU_SOURCE -MMD -MP
+MODULE_CFLAGS  = $(filter-out -fPIE,$(CFLAGS)) -fPIC $(EXTRA_CFLAGS) -D_GNU_SOURCE $(NO_PATH) -MMD -MP
 MODULE_LDFLAGS = $(filter-out -pie,$(LDFLAGS)) $(EXTRA_LDFLAGS)
 
 $(BUILD)/nginx/Makefile: config $(BUILD)/flags
@@ -129,6 +137,8 @@ $(BUILD)/nginx/Makefile: config $(BUILD)/flags
 
 # nginx's makefile knows the headers that `config` lists; the compiler's own
 # findings, read beside it, know all.
+# CFLAGS=... on this make's command line would replace all that configure found
+$(MODULE): MAKEOVERRIDES =
 $(MODULE): FORCE $(BUILD)/nginx/Makefile
 	$(Q)$(MAKE) --no-print-directory $(if $(V),,--silent) -C $(NGINX_SRC) -f $(abspath $(BUILD))/nginx/Makefile \
 	    $(addprefix -f ,$(shell find $(abspath $(BUILD))/nginx/addon -name '*.d')) \

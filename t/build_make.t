@@ -54,6 +54,20 @@ ok(-s "$top/root/$_", "installed: $_") for qw(
     opt/apikey/share/doc/ngx-http-apikey-module/store.md
 );
 
+for my $name (qw(lib/nginx/modules/ngx_http_apikey_module.so sbin/apikey-sync bin/apikeyctl)) {
+    my ($file) = grep { -e } map { "$top/root/$_/$name" } qw(usr opt/apikey);
+
+    is(system("grep -qaF '$top' $file") >> 8, 1, "$name does not tell where it was built");
+}
+
+for my $variable (qw(BUILD DESTDIR PREFIX)) {
+    ($status, $out) = make('install', "'$variable=$top/a blank'");
+    is($status, 2, "a blank in $variable: refused");
+    like($out, qr/$variable is "\Q$top\E\/a blank": a path with a blank will not do/, 'and told why');
+}
+
+ok(!-e "$top/a", 'and nothing was written');
+
 ($status, $out) = make('help');
 like($out, qr/^  make $_ /m, "help names $_")
     for qw(all deps demo up down test install lint format clean);
@@ -67,7 +81,7 @@ sub make {
     my (@args) = @_;
 
     # what is built here is not run: the quickest flags will do
-    my $text = `make -C '$dir' -j2 CFLAGS=-O0 @args 2>&1 < /dev/null`;
+    my $text = `make -C '$dir' -j2 'CFLAGS=-O0 -g' @args 2>&1 < /dev/null`;
 
     return ($? >> 8, $text);
 }
