@@ -47,7 +47,14 @@ static const struct {
     { "NOPERM", "give the user the rights of docs/store.md, Access" },
     { "READONLY", "this server is a replica: let store name the primary" },
     { "LOADING", "the server reads its files: wait" },
-    { "MISCONF", "the server cannot save: see its log" },
+    { "MISCONF",
+      "the server cannot save and so takes no writes, which renewals are: until "
+      "it can, nginx answers 503 once the lease is over; give its disk room, "
+      "see its log, and docs/operations.md, Redis" },
+    { "NOREPLICAS",
+      "too few replicas for min-replicas-to-write, so the server takes no "
+      "writes, which renewals are: until there are enough, nginx answers 503 "
+      "once the lease is over" },
 };
 
 

@@ -157,6 +157,17 @@ $r->ok('REPLICAOF', 'NO', 'ONE');
 wait_healthy();
 follows('a replica no more');
 
+# ---- the server takes no writes: renewals are writes ---------------------------
+
+$began = time;
+$r->ok('CONFIG', 'SET', 'min-replicas-to-write', 1);
+wait_over('no writes', $began);
+like $unix->log, qr/error="NOREPLICAS .*takes no writes, which renewals are/,
+    'no writes: told';
+$r->ok('CONFIG', 'SET', 'min-replicas-to-write', 0);
+wait_healthy();
+follows('writes again');
+
 # ---- the function library is gone ----------------------------------------------
 
 $began = time;
