@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-#define BUILD_CARRY 8192 /* slots a slice */
+#define BUILD_CARRY 1024 /* slots a slice: below a millisecond */
 
 /* Growing failed: the file system is full, most likely. */
 #define BUILD_PAUSE 5000 /* milliseconds */

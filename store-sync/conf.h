@@ -11,8 +11,6 @@
 #include "log.h"
 #include "store/url.h"
 
-#define APIKEY_SYNC_VERSION "0.1.0"
-
 #define APIKEY_CONF_PATH_MAX  1000 /* bytes of the table's path */
 #define APIKEY_CONF_EDGE_MAX  64
 #define APIKEY_CONF_ERROR_LEN 1024

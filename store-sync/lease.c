@@ -13,10 +13,11 @@
 #include <string.h>
 
 #include "store/client.h"
+#include "store/version.h"
 
 #define LEASE_PARTS    5    /* renewals in a lease */
 #define LEASE_PULSE    1000 /* milliseconds at most between pings */
-#define LEASE_SOFTWARE "apikey-sync/" APIKEY_SYNC_VERSION
+#define LEASE_SOFTWARE "apikey-sync/" APIKEY_RELEASE
 
 
 /* A lease, and what the clocks of two hosts may drift in it. */

@@ -20,6 +20,7 @@
 #include "log.h"
 #include "notify.h"
 #include "sync.h"
+#include "store/version.h"
 
 /* exit codes; docs/operations.md */
 #define EXIT_SYSTEM 1
@@ -130,7 +131,7 @@ daemon_started(const apikey_conf_t *conf)
 
     apikey_url_show(&conf->url, shown, sizeof(shown));
     apikey_log(APIKEY_LOG_NOTICE, "started",
-               apikey_text("version", APIKEY_SYNC_VERSION),
+               apikey_text("version", APIKEY_RELEASE),
                apikey_text("edge", conf->edge), apikey_text("store", shown),
                apikey_text("store_name", conf->store_name),
                apikey_text("table", conf->table));
@@ -202,7 +203,7 @@ main(int argc, char **argv)
         return EXIT_SUCCESS;
 
     case APIKEY_CONF_VERSION:
-        printf("apikey-sync %s\n", APIKEY_SYNC_VERSION);
+        printf("apikey-sync %s\n", APIKEY_RELEASE);
         return EXIT_SUCCESS;
 
     case APIKEY_CONF_CHECK:

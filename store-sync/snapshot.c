@@ -349,6 +349,7 @@ apikey_snapshot_publish(apikey_sync_t *sync)
     apikey_writer_peppers(sync->writer, sync->snapshot.pepper);
     sync->published = 1;
 
+    apikey_sync_figure(sync, APIKEY_FIGURE_CONFLICTS, conflicts);
     apikey_sync_count(sync, APIKEY_FIGURE_SNAPSHOTS);
     apikey_log(APIKEY_LOG_NOTICE, "snapshot published",
                apikey_number("keys", sync->snapshot.read),
@@ -362,7 +363,6 @@ apikey_snapshot_publish(apikey_sync_t *sync)
                    apikey_number("keys", conflicts));
     }
 
-    apikey_sync_figure(sync, APIKEY_FIGURE_CONFLICTS, conflicts);
     apikey_build_done(sync);
 }
 

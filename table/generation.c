@@ -749,7 +749,11 @@ apikey_gen_carry(apikey_gen_t *to, const apikey_gen_t *from, uint64_t i,
 
     /* what was left by a killed daemon, or is replaced, need not be sound */
     if (damaged && !revoked_only) {
-        return gen_error(to, "the generation before it is damaged", EIO);
+        return gen_error(
+            to,
+            "the generation before it is damaged; restart apikey-sync to build "
+            "it anew",
+            EIO);
     }
 
     if (status == APIKEY_EMPTY || (revoked_only && status != APIKEY_REVOKED)) {
@@ -778,7 +782,11 @@ apikey_gen_carry(apikey_gen_t *to, const apikey_gen_t *from, uint64_t i,
     if (record == NULL) {
         /* a revocation counts whatever its texts were; nothing else does */
         if (status != APIKEY_REVOKED) {
-            return gen_error(to, "the generation before it is damaged", EIO);
+            return gen_error(
+                to,
+                "the generation before it is damaged; restart apikey-sync to build "
+                "it anew",
+                EIO);
         }
 
         size = sizeof(apikey_table_record_t);
