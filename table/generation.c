@@ -733,6 +733,14 @@ static const apikey_put_t nothing = {
 };
 
 
+static apikey_write_t
+carry_damaged(apikey_gen_t *to)
+{
+    return gen_error(to, "the one before it is damaged; restart apikey-sync",
+                     EIO);
+}
+
+
 apikey_write_t
 apikey_gen_carry(apikey_gen_t *to, const apikey_gen_t *from, uint64_t i,
                  int revoked_only, uint64_t *conflicts)
@@ -749,11 +757,7 @@ apikey_gen_carry(apikey_gen_t *to, const apikey_gen_t *from, uint64_t i,
 
     /* what was left by a killed daemon, or is replaced, need not be sound */
     if (damaged && !revoked_only) {
-        return gen_error(
-            to,
-            "the generation before it is damaged; restart apikey-sync to build "
-            "it anew",
-            EIO);
+        return carry_damaged(to);
     }
 
     if (status == APIKEY_EMPTY || (revoked_only && status != APIKEY_REVOKED)) {
@@ -782,11 +786,7 @@ apikey_gen_carry(apikey_gen_t *to, const apikey_gen_t *from, uint64_t i,
     if (record == NULL) {
         /* a revocation counts whatever its texts were; nothing else does */
         if (status != APIKEY_REVOKED) {
-            return gen_error(
-                to,
-                "the generation before it is damaged; restart apikey-sync to build "
-                "it anew",
-                EIO);
+            return carry_damaged(to);
         }
 
         size = sizeof(apikey_table_record_t);
