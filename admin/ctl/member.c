@@ -6,29 +6,19 @@
 
 #include "admin/ops_member.h"
 #include "fail.h"
-#include "json.h"
+#include "listing.h"
 #include "options.h"
 #include "output.h"
-#include "session.h"
-#include "table.h"
 
 
 #define LOOKS   (CTL_TAKES_STORE | CTL_TAKES_OUTPUT)
 #define CHANGES (LOOKS | CTL_TAKES_ACTOR)
 
-/* Where the members go. */
-typedef struct {
-    const ctl_t *ctl;
-    uint64_t     listed; /* of this page */
-    ctl_table_t  table;
-    ctl_array_t  array;
-} list_t;
 
-
-static int member_put(ctl_t *ctl, int argc, char **argv);
-static int member_list(ctl_t *ctl, int argc, char **argv);
-static int
-member_pages(ctl_t *ctl, const char *tenant, uint64_t limit, list_t *list);
+static int     member_put(ctl_t *ctl, int argc, char **argv);
+static int     member_list(ctl_t *ctl, int argc, char **argv);
+static int     member_page(ctl_listing_t *listing, unsigned count,
+                           char cursor[static APIKEY_CURSOR_MAX + 1]);
 static void    member_each(void *ctx, const apikey_ops_member_t *member);
 static int     member_show(ctl_t *ctl, int argc, char **argv);
 static json_t *member_json(const apikey_ops_member_t *member);
@@ -109,12 +99,14 @@ member_one(ctl_t *ctl, int operands)
 static int
 member_list(ctl_t *ctl, int argc, char **argv)
 {
-    int         operands, code;
-    list_t      list = { .ctl = ctl };
-    uint64_t    limit;
+    int         operands;
     const char *tenant = NULL, *limit_text = NULL;
 
     static const char *const heads[] = { "ID", "NAME", "EMAIL", "TENANT" };
+
+    ctl_listing_t listing = {
+        .items = "members", .columns = 4, .heads = heads, .page = member_page
+    };
 
     const ctl_option_t options[] = {
         { "tenant", "ID", "of this tenant", &tenant, NULL, NULL },
@@ -125,88 +117,48 @@ member_list(ctl_t *ctl, int argc, char **argv)
     operands = ctl_options(ctl, argc, argv, options, 2);
 
     if (operands == -1 || ctl_no_operands(ctl, operands) == -1
-        || ctl_count(ctl, "limit", limit_text, &limit) == -1
+        || ctl_count(ctl, "limit", limit_text, &listing.limit) == -1
         || ctl_session(ctl) == -1)
     {
         return ctl->exit;
     }
 
-    if (ctl->json) {
-        ctl_array_begin(&list.array);
+    listing.filter = tenant;
 
-    } else if (!ctl->quiet) {
-        ctl_table_begin(&list.table, 4, heads);
-    }
-
-    code = member_pages(ctl, tenant, limit, &list);
-
-    if (ctl->json) {
-        /* left open, it is seen to be incomplete by whoever reads it */
-        if (code == CTL_DONE) {
-            ctl_array_end(&list.array);
-        }
-
-    } else if (!ctl->quiet
-               && ctl_table_end(&list.table, code == CTL_DONE) == -1) {
-        code = ctl_fail(ctl, CTL_LOCAL, "", NULL,
-                        "out of memory: members are missing in this list");
-    }
-
-    return code;
+    return ctl_listing(ctl, &listing);
 }
 
 
 static int
-member_pages(ctl_t *ctl, const char *tenant, uint64_t limit, list_t *list)
+member_page(ctl_listing_t *listing, unsigned count,
+            char cursor[static APIKEY_CURSOR_MAX + 1])
 {
-    char     cursor[APIKEY_CURSOR_MAX + 1] = "";
-    unsigned count;
-
-    do {
-        count = limit < APIKEY_PAGE_MAX ? (unsigned) limit : APIKEY_PAGE_MAX;
-        list->listed = 0;
-
-        if (apikey_ops_members(&ctl->ops, tenant, count, cursor, member_each,
-                               list)
-            == -1)
-        {
-            return ctl_fail_ops(ctl, NULL, NULL);
-        }
-
-        limit -= list->listed;
-
-        if (!ctl->json && !ctl->quiet) {
-            ctl_table_flush(&list->table);
-        }
-
-    } while (cursor[0] && limit && !ferror(stdout));
-
-    return CTL_DONE;
+    return apikey_ops_members(&listing->ctl->ops, listing->filter, count,
+                              cursor, member_each, listing);
 }
 
 
 static void
 member_each(void *ctx, const apikey_ops_member_t *member)
 {
-    list_t *list = ctx;
+    ctl_listing_t *listing = ctx;
 
-    list->listed++;
-
-    if (list->ctl->json) {
-        ctl_array_item(&list->array, member_json(member));
+    switch (ctl_listing_item(listing)) {
+    case CTL_ITEM_JSON:
+        ctl_array_item(&listing->array, member_json(member));
         return;
-    }
-
-    if (list->ctl->quiet) {
+    case CTL_ITEM_ID:
         ctl_put(stdout, member->id);
         putchar('\n');
         return;
+    case CTL_ITEM_ROW:
+        break;
     }
 
-    ctl_table_cell(&list->table, NULL, member->id);
-    ctl_table_cell(&list->table, NULL, member->name);
-    ctl_table_cell(&list->table, NULL, member->email);
-    ctl_table_cell(&list->table, NULL, member->tenant);
+    ctl_table_cell(&listing->table, NULL, member->id);
+    ctl_table_cell(&listing->table, NULL, member->name);
+    ctl_table_cell(&listing->table, NULL, member->email);
+    ctl_table_cell(&listing->table, NULL, member->tenant);
 }
 
 
