@@ -227,8 +227,8 @@ sub change {
     my $word = $status == 200 ? 'acceptance' : 'refusal';
 
     report('on all ' . CONNECTIONS . ' connections', $response,
-        $ms < 0 ? "first $word before the command had printed its answer"
-                : sprintf("first $word %.1f ms after the answer", $ms));
+        sprintf "first $word %.2f ms %s the answer", abs $ms,
+            $ms < 0 ? 'before apikeyctl had printed' : 'after');
 
     die "$late requests sent after the first $word were treated otherwise\n" if $late;
     die "expected $status $code\n" if $response->{code} ne $code;
