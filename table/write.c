@@ -29,6 +29,7 @@ struct apikey_writer_s {
     apikey_gen_t       current;
     apikey_gen_t       next;
     apikey_build_t     build;
+    uint64_t           pepper[APIKEY_TABLE_PEPPERS];
     uint64_t           carried; /* slots of current that were carried over */
     char               error[APIKEY_WRITE_ERROR_LEN];
 };
@@ -37,6 +38,7 @@ struct apikey_writer_s {
 apikey_writer_t *
 apikey_writer_open(const char *path, char *error, size_t error_size)
 {
+    int              i;
     uint64_t         word, number;
     apikey_writer_t *writer;
 
@@ -63,6 +65,10 @@ apikey_writer_open(const char *path, char *error, size_t error_size)
     /* numbers are never used twice, or a reader might take one generation for
        another */
     writer->number = apikey_directory_highest(&writer->directory);
+
+    for (i = 0; i < APIKEY_TABLE_PEPPERS; i++) {
+        writer->pepper[i] = writer->control->pepper[i];
+    }
 
     word = atomic_load_explicit(&writer->control->generation,
                                 memory_order_relaxed);
@@ -401,7 +407,7 @@ apikey_writer_publish(apikey_writer_t *writer)
         return from_gen(writer, &writer->next, rc);
     }
 
-    /* W2: pairs with R3; a deadline is published only after this */
+    /* W2, and here the order matters: first where to look instead */
 
     atomic_store_explicit(&writer->control->generation,
                           apikey_seal(writer->next.number),
@@ -451,10 +457,36 @@ writer_lost(apikey_writer_t *writer)
 }
 
 
+/* What readers go by, besides the deadline. */
+static void
+publish_words(apikey_writer_t *writer)
+{
+    int i;
+
+    for (i = 0; i < APIKEY_TABLE_PEPPERS; i++) {
+        atomic_store_explicit(&writer->control->pepper[i], writer->pepper[i],
+                              memory_order_release);
+    }
+
+    /* W2: pairs with R3; a deadline is published only after this */
+
+    if (apikey_writer_ready(writer)) {
+        atomic_store_explicit(&writer->control->generation,
+                              apikey_seal(writer->current.number),
+                              memory_order_release);
+    }
+}
+
+
 apikey_write_t
 apikey_writer_renew(apikey_writer_t *writer, uint64_t deadline)
 {
     const char *lost = writer_lost(writer);
+
+    if (lost == NULL) {
+        /* they are there, unless somebody wrote into the page */
+        publish_words(writer);
+    }
 
     /* W3: pairs with R1 */
 
@@ -470,10 +502,6 @@ void
 apikey_writer_peppers(apikey_writer_t *writer,
                       const uint64_t   pepper[APIKEY_TABLE_PEPPERS])
 {
-    int i;
-
-    for (i = 0; i < APIKEY_TABLE_PEPPERS; i++) {
-        atomic_store_explicit(&writer->control->pepper[i], pepper[i],
-                              memory_order_release);
-    }
+    memcpy(writer->pepper, pepper, sizeof(writer->pepper));
+    publish_words(writer);
 }

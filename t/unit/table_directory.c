@@ -343,6 +343,33 @@ a_page_overwritten_under_its_writer_ends_the_lease(void **state)
 
 
 static void
+words_overwritten_under_a_writer_come_back_with_the_lease(void **state)
+{
+    off_t      at;
+    uint64_t   written[2] = { 7, 8 }, seen[2];
+    fixture_t *f = *state;
+
+    apikey_writer_peppers(f->writer, written);
+    fixture_fill(f, 1);
+    fixture_renew(f, 60000);
+    assert_true(fixture_allows(f, 0));
+
+    for (at = offsetof(apikey_control_t, deadline);
+         at < (off_t) offsetof(apikey_control_t, pad1); at += 8)
+    {
+        patch(f, "control", at, 0);
+    }
+
+    assert_false(fixture_allows(f, 0));
+
+    fixture_renew(f, 60000);
+    assert_true(fixture_allows_soon(f, 0));
+    apikey_table_peppers(&f->table, seen);
+    assert_memory_equal(seen, written, sizeof(seen));
+}
+
+
+static void
 a_generation_cut_or_overwritten_ends_the_lease(void **state)
 {
     fixture_t *f = *state;
@@ -482,6 +509,7 @@ main(void)
         directory(a_useless_control_page_gives_way_to_a_new_one),
         directory(an_attached_reader_leaves_a_damaged_page),
         directory(a_page_overwritten_under_its_writer_ends_the_lease),
+        directory(words_overwritten_under_a_writer_come_back_with_the_lease),
         directory(a_generation_cut_or_overwritten_ends_the_lease),
         directory(a_removed_lock_lets_no_second_writer_in),
         directory(a_damaged_slot_does_not_keep_a_new_daemon_out),
