@@ -11,6 +11,8 @@
 
 
 static ngx_int_t ngx_http_apikey_access_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_apikey_access_hide(ngx_http_request_t *r,
+    ngx_http_apikey_ctx_t *ctx);
 static ngx_int_t ngx_http_apikey_precontent_handler(ngx_http_request_t *r);
 static void ngx_http_apikey_access_warn(ngx_http_request_t *r);
 
@@ -19,12 +21,24 @@ static ngx_int_t
 ngx_http_apikey_access_handler(ngx_http_request_t *r)
 {
     ngx_http_apikey_ctx_t       *ctx;
-    ngx_http_apikey_srv_conf_t  *ascf;
     ngx_http_apikey_loc_conf_t  *alcf;
 
     alcf = ngx_http_get_module_loc_conf(r, ngx_http_apikey_module);
 
     if (!alcf->enable) {
+
+        /*
+         * a key that was shown where the module is on, but sent here (by
+         * "error_page") before access was checked there
+         */
+
+        if (r->internal) {
+            ctx = ngx_http_apikey_get_ctx(r);
+
+            if (ctx && ngx_http_apikey_access_hide(r, ctx) != NGX_OK) {
+                return NGX_HTTP_INTERNAL_SERVER_ERROR;
+            }
+        }
 
         /* abstaining: NGX_OK would open "satisfy any" */
 
@@ -48,15 +62,8 @@ ngx_http_apikey_access_handler(ngx_http_request_t *r)
 
     ctx->decided = 1;
 
-    if (ctx->present && !ctx->hidden) {
-        ascf = ngx_http_get_module_srv_conf(r, ngx_http_apikey_module);
-
-        if (ngx_http_apikey_hide(r, ascf->sources) != NGX_OK) {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
-
-        ctx->hidden = 1;
-        ngx_http_apikey_forget(r);
+    if (ngx_http_apikey_access_hide(r, ctx) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     if (ctx->result == NGX_HTTP_APIKEY_OK) {
@@ -66,6 +73,29 @@ ngx_http_apikey_access_handler(ngx_http_request_t *r)
     }
 
     return ngx_http_apikey_refuse(r, ctx);
+}
+
+
+static ngx_int_t
+ngx_http_apikey_access_hide(ngx_http_request_t *r,
+    ngx_http_apikey_ctx_t *ctx)
+{
+    ngx_http_apikey_srv_conf_t  *ascf;
+
+    if (!ctx->present || ctx->hidden) {
+        return NGX_OK;
+    }
+
+    ascf = ngx_http_get_module_srv_conf(r, ngx_http_apikey_module);
+
+    if (ngx_http_apikey_hide(r, ascf->sources) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ctx->hidden = 1;
+    ngx_http_apikey_forget(r);
+
+    return NGX_OK;
 }
 
 
@@ -117,7 +147,7 @@ ngx_http_apikey_access_warn(ngx_http_request_t *r)
 
     ctx = ngx_http_apikey_get_ctx(r);
 
-    if (ctx && ctx->decided) {
+    if (ctx && ctx->decided && ctx->refusal == NULL) {
         return;
     }
 

@@ -192,6 +192,7 @@ ngx_http_apikey_header_filter(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_apikey_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 {
+    ngx_uint_t              last;
     ngx_chain_t            *cl;
     ngx_http_apikey_ctx_t  *ctx;
 
@@ -201,10 +202,20 @@ ngx_http_apikey_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
         return ngx_http_next_body_filter(r, in);
     }
 
-    /* nginx's own page, all of it in one chain */
+    /*
+     * nginx's own page, in one chain or, if a filter has it copied, buffer by
+     * buffer; what replaces it takes the place of the last one
+     */
+
+    last = 0;
 
     for (cl = in; cl; cl = cl->next) {
         cl->buf->pos = cl->buf->last;
+        last |= cl->buf->last_buf;
+    }
+
+    if (!last) {
+        return NGX_OK;
     }
 
     cl = ctx->body;
