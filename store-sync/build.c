@@ -159,10 +159,24 @@ build_grown(apikey_sync_t *sync)
 
 
 static void
+build_conflict(void *ctx, const char *id)
+{
+    apikey_sync_build_t *build = ctx;
+
+    if (build->conflicts < APIKEY_BUILD_CONFLICTS) {
+        strcpy(build->conflict[build->conflicts], id);
+    }
+
+    build->conflicts++;
+}
+
+
+static void
 build_carry(apikey_sync_t *sync)
 {
-    switch (apikey_writer_carry(sync->writer, BUILD_CARRY,
-                                &sync->build.conflicts)) {
+    switch (apikey_writer_carry(sync->writer, BUILD_CARRY, build_conflict,
+                                &sync->build))
+    {
     case APIKEY_WRITE_MORE:
         return;
 

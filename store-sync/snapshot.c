@@ -339,7 +339,7 @@ snapshot_on_page(void *ctx, const redisReply *reply)
 void
 apikey_snapshot_publish(apikey_sync_t *sync)
 {
-    uint64_t conflicts = sync->build.conflicts;
+    uint64_t i, conflicts = sync->build.conflicts;
 
     if (apikey_writer_publish(sync->writer) != APIKEY_WRITE_OK) {
         snapshot_fail(sync, "none", apikey_writer_error(sync->writer));
@@ -361,6 +361,11 @@ apikey_snapshot_publish(apikey_sync_t *sync)
                    "the store has forgotten revocations; these keys stay "
                    "refused",
                    apikey_number("keys", conflicts));
+    }
+
+    for (i = 0; i < conflicts && i < APIKEY_BUILD_CONFLICTS; i++) {
+        apikey_log(APIKEY_LOG_ERROR, "a forgotten revocation",
+                   apikey_text("key", sync->build.conflict[i]));
     }
 
     apikey_build_done(sync);

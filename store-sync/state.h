@@ -29,8 +29,9 @@
 #include "sync.h"
 #include "table/write.h"
 
-#define APIKEY_SNAPSHOT_PAGE 1000 /* key ids a page */
-#define APIKEY_SNAPSHOT_RING (4 * APIKEY_SNAPSHOT_PAGE)
+#define APIKEY_SNAPSHOT_PAGE   1000 /* key ids a page */
+#define APIKEY_BUILD_CONFLICTS 20   /* that are named in the log */
+#define APIKEY_SNAPSHOT_RING   (4 * APIKEY_SNAPSHOT_PAGE)
 
 typedef struct {
     char     epoch[APIKEY_EPOCH_HEX + 1];
@@ -49,8 +50,9 @@ typedef enum {
 typedef struct {
     apikey_phase_t phase;
     apikey_build_t kind;
-    uint64_t       keys;       /* asked for; raised when it was too few */
-    uint64_t       conflicts;  /* of this build */
+    uint64_t       keys;      /* asked for; raised when it was too few */
+    uint64_t       conflicts; /* of this build, and the first ids of them */
+    char           conflict[APIKEY_BUILD_CONFLICTS][APIKEY_RECORD_ID_MAX + 1];
     uint64_t       began;      /* uv_now() */
     uint64_t       not_before; /* uv_now(): growth failed, try again then */
     uint64_t grown_for; /* replayed from this version after the last growth */

@@ -267,6 +267,8 @@ is $d->status($undead->{digest}), 'revoked',
     'another epoch: what was seen revoked stays refused';
 cmp_ok $d->control->{conflicts}, '>=', 1, 'the conflict is counted';
 like $d->log, qr/forgotten revocations/, 'the conflict is told';
+like $d->log, qr/a forgotten revocation" key=$undead->{id}/,
+    'and the key is named';
 
 my $conflicts = $d->control->{conflicts};
 

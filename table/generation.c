@@ -733,6 +733,25 @@ static const apikey_put_t nothing = {
 };
 
 
+static void
+carry_conflict(const unsigned char *record, apikey_conflict_pt conflict,
+               void *ctx)
+{
+    size_t len;
+    char   id[APIKEY_RECORD_ID_MAX + 1] = "";
+
+    if (record) {
+        len = ((const apikey_table_record_t *) record)->id_len;
+
+        if (len <= APIKEY_RECORD_ID_MAX) {
+            memcpy(id, record + sizeof(apikey_table_record_t), len);
+        }
+    }
+
+    conflict(ctx, id);
+}
+
+
 static apikey_write_t
 carry_damaged(apikey_gen_t *to)
 {
@@ -743,7 +762,7 @@ carry_damaged(apikey_gen_t *to)
 
 apikey_write_t
 apikey_gen_carry(apikey_gen_t *to, const apikey_gen_t *from, uint64_t i,
-                 int revoked_only, uint64_t *conflicts)
+                 int revoked_only, apikey_conflict_pt conflict, void *ctx)
 {
     int                  damaged;
     uint64_t             digest[4], offset, there, size;
@@ -766,6 +785,7 @@ apikey_gen_carry(apikey_gen_t *to, const apikey_gen_t *from, uint64_t i,
 
     memcpy(digest, (const void *) old->digest, sizeof(digest));
 
+    record = sound_record(from, offset, digest[0], &size);
     slot = gen_find(to, digest);
 
     if (slot) {
@@ -775,13 +795,11 @@ apikey_gen_carry(apikey_gen_t *to, const apikey_gen_t *from, uint64_t i,
     if (has != APIKEY_EMPTY) {
         if (status == APIKEY_REVOKED && has != APIKEY_REVOKED) {
             set_state(to, slot, slot->version, there, has, APIKEY_REVOKED);
-            ++*conflicts;
+            carry_conflict(record, conflict, ctx);
         }
 
         return APIKEY_WRITE_OK;
     }
-
-    record = sound_record(from, offset, digest[0], &size);
 
     if (record == NULL) {
         /* a revocation counts whatever its texts were; nothing else does */
@@ -807,7 +825,7 @@ apikey_gen_carry(apikey_gen_t *to, const apikey_gen_t *from, uint64_t i,
     fill_slot(to, slot, digest, old->version, take_record(to, size), status);
 
     if (revoked_only) {
-        ++*conflicts;
+        carry_conflict(record, conflict, ctx);
     }
 
     return APIKEY_WRITE_OK;

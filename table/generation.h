@@ -79,12 +79,12 @@ apikey_gen_put(apikey_gen_t *gen, const apikey_put_t *put,
 
 /*
  * Copies the key in slot i of `from` into `to`, if it holds one: with
- * `revoked_only`, only a revoked one, and then it adds 1 to *conflicts if `to`
+ * `revoked_only`, only a revoked one, and then it calls conflict(ctx) if `to`
  * has it alive or not at all.
  */
 apikey_write_t
 apikey_gen_carry(apikey_gen_t *to, const apikey_gen_t *from, uint64_t i,
-                 int revoked_only, uint64_t *conflicts);
+                 int revoked_only, apikey_conflict_pt conflict, void *ctx);
 
 /* Bytes that a record with these texts takes. */
 uint64_t apikey_gen_record_size(const apikey_put_t *put);

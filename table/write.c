@@ -360,7 +360,7 @@ apikey_writer_tighten(apikey_writer_t *writer, const apikey_put_t *put)
 
 apikey_write_t
 apikey_writer_carry(apikey_writer_t *writer, uint64_t slots,
-                    uint64_t *conflicts)
+                    apikey_conflict_pt conflict, void *ctx)
 {
     uint64_t       end;
     apikey_write_t rc;
@@ -379,8 +379,8 @@ apikey_writer_carry(apikey_writer_t *writer, uint64_t slots,
 
     for (; writer->carried < end; writer->carried++) {
         rc = apikey_gen_carry(&writer->next, &writer->current, writer->carried,
-                              writer->build == APIKEY_BUILD_SNAPSHOT,
-                              conflicts);
+                              writer->build == APIKEY_BUILD_SNAPSHOT, conflict,
+                              ctx);
 
         if (rc != APIKEY_WRITE_OK) {
             return from_gen(writer, &writer->next, rc);

@@ -42,6 +42,10 @@ typedef struct {
                                 the limits of apikey_table.h */
 } apikey_put_t;
 
+/* Tells of a key that stays revoked against what the store says now; id is ""
+   if its record was damaged. */
+typedef void (*apikey_conflict_pt)(void *ctx, const char *id);
+
 /* What a next generation is built for; says what the old one is good for. */
 typedef enum {
     APIKEY_BUILD_GROWTH,  /* same history: carry over every key */
@@ -124,12 +128,12 @@ apikey_writer_tighten(apikey_writer_t *writer, const apikey_put_t *put);
 /*
  * Carries over to the next generation: at a growth every key, after a
  * snapshot every revocation.  At most `slots` slots a call; MORE until all
- * are seen.  Adds to *conflicts the keys that the old one knows as revoked
+ * are seen.  Calls conflict(ctx) for each key that the old one knows as revoked
  * and that the snapshot has not, or has alive; they are revoked in the next
  * one.
  */
 apikey_write_t apikey_writer_carry(apikey_writer_t *writer, uint64_t slots,
-                                   uint64_t *conflicts);
+                                   apikey_conflict_pt conflict, void *ctx);
 
 /* Makes the next generation the current one; retires and unlinks the old. */
 apikey_write_t apikey_writer_publish(apikey_writer_t *writer);

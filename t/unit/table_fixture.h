@@ -147,6 +147,15 @@ fixture_begin(fixture_t *f, apikey_build_t build, uint64_t keys)
 }
 
 
+/* Counts, and sees that an id is given. */
+static inline void
+fixture_conflict(void *ctx, const char *id)
+{
+    assert_memory_equal(id, "key_", 4);
+    ++*(uint64_t *) ctx;
+}
+
+
 static inline uint64_t
 fixture_publish(fixture_t *f)
 {
@@ -154,7 +163,7 @@ fixture_publish(fixture_t *f)
     apikey_write_t rc;
 
     do {
-        rc = apikey_writer_carry(f->writer, 100, &conflicts);
+        rc = apikey_writer_carry(f->writer, 100, fixture_conflict, &conflicts);
     } while (rc == APIKEY_WRITE_MORE);
 
     assert_int_equal(rc, APIKEY_WRITE_OK);
