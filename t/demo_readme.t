@@ -64,8 +64,7 @@ for my $row ([ disable => 401 ], [ enable => 200 ], [ revoke => 401 ]) {
     my ($verb, $status) = @$row;
 
     run($verb);
-    Apikey::Process::wait_for(sub { get()->status == $status }, 10, "$verb: $status");
-    pass("$verb: $status");
+    ok(Apikey::Process::poll(sub { get()->status == $status }, 10), "$verb: $status");
 }
 
 like(run('status'), qr/^Edges +1$/m, 'status shows the edge');
