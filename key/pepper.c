@@ -347,21 +347,6 @@ apikey_pepper_ring_wipe(apikey_pepper_ring_t *ring)
 }
 
 
-const apikey_pepper_t *
-apikey_pepper_find(const apikey_pepper_ring_t *ring, const char *id)
-{
-    size_t i;
-
-    for (i = 0; i < ring->count; i++) {
-        if (strcmp(ring->pepper[i].id, id) == 0) {
-            return &ring->pepper[i];
-        }
-    }
-
-    return NULL;
-}
-
-
 int
 apikey_pepper_id_check(const char *id)
 {

@@ -53,10 +53,6 @@ int apikey_pepper_ring_load(apikey_pepper_ring_t *ring, const char *path,
 
 void apikey_pepper_ring_wipe(apikey_pepper_ring_t *ring);
 
-/* The pepper with this id, or NULL. */
-const apikey_pepper_t *
-apikey_pepper_find(const apikey_pepper_ring_t *ring, const char *id);
-
 /* 1 if id is a pepper's id, 1 to APIKEY_PEPPER_ID_MAX of [a-z0-9_-]. */
 int apikey_pepper_id_check(const char *id);
 

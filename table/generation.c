@@ -475,8 +475,9 @@ fill_slot(apikey_gen_t *gen, apikey_slot_t *slot,
 }
 
 
-uint64_t
-apikey_gen_record_size(const apikey_put_t *put)
+/* Bytes that a record with these texts takes. */
+static uint64_t
+record_size(const apikey_put_t *put)
 {
     return (sizeof(apikey_table_record_t) + strlen(put->id)
             + strlen(put->member) + strlen(put->tenant) + strlen(put->name)
@@ -498,7 +499,7 @@ add_text(unsigned char *p, const char *text, size_t len)
 static uint64_t
 make_record(unsigned char *p, const apikey_put_t *put, uint64_t digest0)
 {
-    uint64_t               size = apikey_gen_record_size(put);
+    uint64_t               size = record_size(put);
     apikey_table_record_t *record = (apikey_table_record_t *) p;
 
     memset(p, 0, size);
@@ -574,7 +575,7 @@ put_new(apikey_gen_t *gen, const apikey_put_t *put,
     apikey_slot_t *slot;
     apikey_write_t rc;
 
-    rc = room_for_key(gen, digest, apikey_gen_record_size(put), grow, &slot);
+    rc = room_for_key(gen, digest, record_size(put), grow, &slot);
     if (rc != APIKEY_WRITE_OK) {
         return rc;
     }

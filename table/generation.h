@@ -86,7 +86,4 @@ apikey_write_t
 apikey_gen_carry(apikey_gen_t *to, const apikey_gen_t *from, uint64_t i,
                  int revoked_only, apikey_conflict_pt conflict, void *ctx);
 
-/* Bytes that a record with these texts takes. */
-uint64_t apikey_gen_record_size(const apikey_put_t *put);
-
 #endif /* APIKEY_TABLE_GENERATION_H */

@@ -135,8 +135,9 @@ apikey_writer_control(apikey_writer_t *writer)
 }
 
 
-int
-apikey_writer_building(const apikey_writer_t *writer)
+/* 1 while a next generation is being built. */
+static int
+building(const apikey_writer_t *writer)
 {
     return writer->next.number != 0;
 }
@@ -235,7 +236,7 @@ apikey_writer_begin(apikey_writer_t *writer, apikey_build_t build,
 apikey_write_t
 apikey_writer_prepare(apikey_writer_t *writer)
 {
-    if (!apikey_writer_building(writer)) {
+    if (!building(writer)) {
         return writer_error(writer, "no generation was begun");
     }
 
@@ -284,7 +285,7 @@ static apikey_put_mode_t
 current_mode(const apikey_writer_t *writer)
 {
     return writer->current.adopted
-                   || (apikey_writer_building(writer)
+                   || (building(writer)
                        && writer->build == APIKEY_BUILD_SNAPSHOT)
                ? APIKEY_PUT_STRICTER
                : APIKEY_PUT_ALL;

@@ -141,9 +141,6 @@ apikey_write_t apikey_writer_publish(apikey_writer_t *writer);
 /* Drops the next generation. */
 void apikey_writer_abort(apikey_writer_t *writer);
 
-/* 1 while a next generation is being built. */
-int apikey_writer_building(const apikey_writer_t *writer);
-
 /* 1 if the current generation was published by this writer. */
 int apikey_writer_ready(const apikey_writer_t *writer);
 
