@@ -168,7 +168,13 @@ down: ## stop what `make up` started
 TESTS ?= $(sort $(wildcard t/*.t)) $(UNITS)
 JOBS  ?= $(shell nproc)
 
-test: all units tools deps-run deps-test ## run the tests; TESTS=t/one.t runs one
+# the daemon that a test can kill at every step: table/failpoint.h
+failpoints: | deps-build ## build the daemon with failpoints, for the tests
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/failpoints \
+	    EXTRA_CFLAGS=$(call quote,$(strip $(EXTRA_CFLAGS) -DAPIKEY_FAILPOINTS)) \
+	    $(BUILD)/failpoints/bin/apikey-sync
+
+test: all failpoints units tools deps-run deps-test ## run the tests; TESTS=t/one.t runs one
 	APIKEY_BUILD=$(abspath $(BUILD)) CMOCKA_MESSAGE_OUTPUT=TAP \
 	    prove -It/lib -j$(JOBS) --timer $(PROVE_FLAGS) $(TESTS)
 
@@ -221,7 +227,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: all programs module units tools benches deps deps-build deps-run \
-        deps-test deps-lint deps-bench demo up down test bench-toggle \
-        bench-hot lint format install clean help FORCE
+        deps-test deps-lint deps-bench demo up down failpoints test \
+        bench-toggle bench-hot lint format install clean help FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:

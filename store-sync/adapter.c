@@ -8,6 +8,8 @@
 
 #include <stdlib.h>
 
+#include "table/failpoint.h"
+
 typedef struct {
     redisAsyncContext *context; /* NULL once hiredis is done with it */
     uv_poll_t          poll;
@@ -34,6 +36,7 @@ adapter_poll(uv_poll_t *poll, int status, int events)
 
     if (adapter->context != NULL && (events & UV_WRITABLE)) {
         redisAsyncHandleWrite(adapter->context);
+        apikey_failpoint("link-written");
     }
 }
 

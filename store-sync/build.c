@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#include "table/failpoint.h"
+
 #define BUILD_CARRY 1024 /* slots a slice: below a millisecond */
 
 /* Growing failed: the file system is full, most likely. */
@@ -144,6 +146,8 @@ build_grown(apikey_sync_t *sync)
         build_fail(sync);
         return;
     }
+
+    apikey_failpoint("growth-published");
 
     apikey_sync_count(sync, APIKEY_FIGURE_GROWTHS);
     apikey_log(APIKEY_LOG_INFO, "table grown",

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "table/failpoint.h"
+
 #define FOLLOW_PAGE "1000" /* entries read at once */
 
 /* A renewal may tell of a version some moments before its push arrives. */
@@ -180,10 +182,13 @@ follow_entry(apikey_sync_t *sync, uint64_t version, const char *previous,
 
     rc = follow_apply(sync, version, json, len);
 
+    apikey_failpoint("entry-applied");
+
     if (rc == ENTRY_DONE) {
         sync->at.version = version;
         strcpy(sync->at.chain, chain);
         apikey_sync_count(sync, APIKEY_FIGURE_APPLIED);
+        apikey_failpoint("entry-followed");
     }
 
     return rc;

@@ -14,6 +14,7 @@
 
 #include "store/client.h"
 #include "store/version.h"
+#include "table/failpoint.h"
 
 #define LEASE_PARTS    5    /* renewals in a lease */
 #define LEASE_PULSE    1000 /* milliseconds at most between pings */
@@ -73,12 +74,16 @@ lease_send(apikey_sync_t *sync, apikey_reply_pt handler, const char *epoch,
     sync->lease.life = sync->life;
     sync->lease.sent_at = uv_now(sync->loop);
 
+    apikey_failpoint("renewal-begun");
+
     /* before it is written, so that no delay counts in our favour */
     sync->lease.sent = apikey_boottime();
 
     sync->lease.asked = apikey_sync_call(sync, handler, 1, "apikey_renew",
                                          sizeof(argv) / sizeof(argv[0]), argv)
                         == 0;
+
+    apikey_failpoint("renewal-queued");
 }
 
 
@@ -203,6 +208,8 @@ lease_on_renew(void *ctx, const redisReply *reply)
     apikey_sync_t *sync = ctx;
     lease_answer_t answer;
 
+    apikey_failpoint("renewal-answered");
+
     if (lease_take(sync, reply, &answer) != 0) {
         return;
     }
@@ -255,10 +262,14 @@ apikey_lease_settle(apikey_sync_t *sync)
     lease->pending = 0;
     deadline = lease->sent + lease->length * 1000;
 
+    apikey_failpoint("lease-granted");
+
     if (apikey_writer_renew(sync->writer, deadline) != APIKEY_WRITE_OK) {
         apikey_sync_table_lost(sync);
         return;
     }
+
+    apikey_failpoint("lease-published");
 
     now = apikey_boottime();
 

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "store/client.h"
+#include "table/failpoint.h"
 
 #define stringify(number)  stringify_(number)
 #define stringify_(number) #number
@@ -199,6 +200,7 @@ snapshot_on_record(void *ctx, const redisReply *reply)
     }
 
     snapshot->read++;
+    apikey_failpoint("snapshot-record");
 
     if (snapshot->last && snapshot->count == 0) {
         apikey_build_carry(sync);
@@ -319,6 +321,7 @@ snapshot_on_page(void *ctx, const redisReply *reply)
     }
 
     snapshot->version = version;
+    apikey_failpoint("snapshot-page");
 
     snapshot->last = strcmp(reply->element[3]->str, "0") == 0;
 
@@ -345,6 +348,8 @@ apikey_snapshot_publish(apikey_sync_t *sync)
         snapshot_fail(sync, "none", apikey_writer_error(sync->writer));
         return;
     }
+
+    apikey_failpoint("snapshot-published");
 
     apikey_writer_peppers(sync->writer, sync->snapshot.pepper);
     sync->published = 1;

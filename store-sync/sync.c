@@ -23,6 +23,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "table/failpoint.h"
+
 /* Trouble after so long a peace may be met at once. */
 #define SYNC_PEACE    10000 /* milliseconds */
 #define SYNC_ARGS_MAX 24
@@ -290,6 +292,8 @@ apikey_sync_table_lost(apikey_sync_t *sync)
 
     sync_forget(sync);
     apikey_writer_close(sync->writer);
+
+    apikey_failpoint("table-lost");
 
     sync->writer = NULL;
     sync->lease.probed = 0;

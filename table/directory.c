@@ -5,6 +5,7 @@
  */
 
 #include "directory.h"
+#include "failpoint.h"
 #include "valid.h"
 
 #include <dirent.h>
@@ -124,6 +125,8 @@ seen_sweep(const apikey_directory_t *directory, const char *name, void *data)
 
     if (number != 0 && number != *keep) {
         unlinkat(directory->fd, name, 0);
+
+        apikey_failpoint("sweep-unlinked");
     }
 
     return 0;
@@ -206,6 +209,8 @@ lock(apikey_directory_t *directory, char *error, size_t error_size)
         return -1;
     }
 
+    apikey_failpoint("lock-made");
+
     if (flock(directory->lock, LOCK_EX | LOCK_NB) == -1) {
         len = pread(directory->lock, pid, sizeof(pid) - 1, 0);
         pid[len > 0 ? len : 0] = '\0';
@@ -217,6 +222,8 @@ lock(apikey_directory_t *directory, char *error, size_t error_size)
         close(directory->lock);
         return -1;
     }
+
+    apikey_failpoint("lock-held");
 
     n = snprintf(pid, sizeof(pid), "%ld\n", (long) getpid());
 
@@ -441,6 +448,8 @@ create_control(apikey_directory_t *directory,
         goto failed;
     }
 
+    apikey_failpoint("control-made");
+
     err = posix_fallocate(fd, 0, APIKEY_CONTROL_SIZE);
     if (err != 0) {
         errno = err;
@@ -455,6 +464,8 @@ create_control(apikey_directory_t *directory,
         goto failed;
     }
 
+    apikey_failpoint("control-allocated");
+
     control = map_control(directory, fd);
     if (control == NULL) {
         goto failed;
@@ -462,12 +473,16 @@ create_control(apikey_directory_t *directory,
 
     fill_control(control, boot);
 
+    apikey_failpoint("control-filled");
+
     if (renameat(directory->fd, CONTROL_NEW, directory->fd,
                  APIKEY_CONTROL_NAME)
         == -1)
     {
         goto failed;
     }
+
+    apikey_failpoint("control-renamed");
 
     return control;
 

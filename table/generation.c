@@ -5,6 +5,7 @@
  */
 
 #include "generation.h"
+#include "failpoint.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -128,6 +129,8 @@ apikey_gen_create(apikey_gen_t *gen, int dir, gid_t gid, uint64_t number,
         return APIKEY_WRITE_ERROR;
     }
 
+    apikey_failpoint("create-file");
+
     if (fstat(gen->fd, &st) == -1
         || (st.st_gid != gid && fchown(gen->fd, (uid_t) -1, gid) == -1)
         || fchmod(gen->fd, 0640) == -1)
@@ -136,6 +139,8 @@ apikey_gen_create(apikey_gen_t *gen, int dir, gid_t gid, uint64_t number,
         apikey_gen_drop(gen, dir, 1);
         return APIKEY_WRITE_ERROR;
     }
+
+    apikey_failpoint("create-group");
 
     return APIKEY_WRITE_OK;
 }
@@ -166,6 +171,8 @@ apikey_gen_prepare(apikey_gen_t *gen)
         gen->allocated += step;
     }
 
+    apikey_failpoint("prepare-step");
+
     if (gen->allocated < size) {
         return APIKEY_WRITE_MORE;
     }
@@ -176,6 +183,8 @@ apikey_gen_prepare(apikey_gen_t *gen)
     }
 
     gen_map(gen, map);
+
+    apikey_failpoint("prepare-mapped");
 
     return APIKEY_WRITE_OK;
 }
@@ -197,6 +206,8 @@ gen_extend(apikey_gen_t *gen)
         return gen_error(gen, "cannot extend it", err);
     }
 
+    apikey_failpoint("extend-allocated");
+
     map = mremap(gen->head, size, size + GEN_STEP, MREMAP_MAYMOVE);
     if (map == MAP_FAILED) {
         return gen_error(gen, "cannot map it", errno);
@@ -205,6 +216,8 @@ gen_extend(apikey_gen_t *gen)
     gen->records += GEN_STEP;
     gen->allocated = size + GEN_STEP;
     gen_map(gen, map);
+
+    apikey_failpoint("extend-mapped");
 
     return APIKEY_WRITE_OK;
 }
@@ -307,6 +320,9 @@ apikey_gen_seal(apikey_gen_t *gen)
 
     head = gen->head;
     head->magic = APIKEY_GENERATION_MAGIC;
+
+    apikey_failpoint("seal-magic");
+
     head->endian = APIKEY_ENDIAN_TAG;
     head->layout = APIKEY_TABLE_LAYOUT;
     head->slot_size = APIKEY_SLOT_SIZE;
@@ -316,6 +332,9 @@ apikey_gen_seal(apikey_gen_t *gen)
     head->size = gen_file(gen->slots, gen->records);
     memcpy(head->epoch, gen->epoch, APIKEY_EPOCH_LEN);
     memcpy(head->seed, gen->seed, sizeof(gen->seed));
+
+    apikey_failpoint("seal-check");
+
     head->check = apikey_check(head, offsetof(apikey_generation_t, check));
 
     return APIKEY_WRITE_OK;
@@ -338,8 +357,12 @@ apikey_gen_drop(apikey_gen_t *gen, int dir, int unlink)
     close(gen->fd);
 
     if (unlink) {
+        apikey_failpoint("unlink");
+
         gen_name(name, gen->number);
         unlinkat(dir, name, 0);
+
+        apikey_failpoint("unlinked");
     }
 
     gen->number = 0;
@@ -433,6 +456,8 @@ take_record(apikey_gen_t *gen, uint64_t size)
     atomic_store_explicit(&gen->head->records_used, gen->used,
                           memory_order_relaxed);
 
+    apikey_failpoint("record-taken");
+
     return offset;
 }
 
@@ -448,11 +473,17 @@ set_state(apikey_gen_t *gen, apikey_slot_t *slot, uint64_t version,
     gen_count(gen, from, -1);
     gen_count(gen, to, 1);
 
+    apikey_failpoint("state-counted");
+
     atomic_store_explicit(&slot->version, version, memory_order_relaxed);
+
+    apikey_failpoint("state-version");
 
     /* pairs with the acquire in find() */
     atomic_store_explicit(&slot->state, apikey_state(offset, to),
                           memory_order_release);
+
+    apikey_failpoint("state-stored");
 }
 
 
@@ -467,6 +498,8 @@ fill_slot(apikey_gen_t *gen, apikey_slot_t *slot,
     for (i = 0; i < 4; i++) {
         atomic_store_explicit(&slot->digest[i], digest[i],
                               memory_order_relaxed);
+
+        apikey_failpoint("digest-word");
     }
 
     set_state(gen, slot, version, offset, APIKEY_EMPTY, status);
@@ -582,6 +615,8 @@ put_new(apikey_gen_t *gen, const apikey_put_t *put,
 
     size = make_record(gen->area + gen->used, put, digest[0]);
 
+    apikey_failpoint("record-made");
+
     fill_slot(gen, slot, digest, put->version, take_record(gen, size),
               put->status);
 
@@ -644,6 +679,9 @@ put_newer(apikey_gen_t *gen, const apikey_put_t *put,
         }
 
         memcpy(gen->area + gen->used, record, size);
+
+        apikey_failpoint("record-appended");
+
         offset = take_record(gen, size);
     }
 
@@ -796,6 +834,9 @@ apikey_gen_carry(apikey_gen_t *to, const apikey_gen_t *from, uint64_t i,
     if (has != APIKEY_EMPTY) {
         if (status == APIKEY_REVOKED && has != APIKEY_REVOKED) {
             set_state(to, slot, slot->version, there, has, APIKEY_REVOKED);
+
+            apikey_failpoint("carry-tightened");
+
             carry_conflict(record, conflict, ctx);
         }
 
@@ -824,6 +865,8 @@ apikey_gen_carry(apikey_gen_t *to, const apikey_gen_t *from, uint64_t i,
     }
 
     fill_slot(to, slot, digest, old->version, take_record(to, size), status);
+
+    apikey_failpoint("carry-filled");
 
     if (revoked_only) {
         carry_conflict(record, conflict, ctx);

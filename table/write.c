@@ -7,6 +7,7 @@
 
 #include "write.h"
 #include "directory.h"
+#include "failpoint.h"
 #include "generation.h"
 
 #include <stdio.h>
@@ -86,7 +87,11 @@ apikey_writer_open(const char *path, char *error, size_t error_size)
         }
     }
 
+    apikey_failpoint("open-adopted");
+
     apikey_directory_sweep(&writer->directory, writer->current.number);
+
+    apikey_failpoint("open-swept");
 
     return writer;
 }
@@ -251,9 +256,13 @@ apikey_writer_prepare(apikey_writer_t *writer)
 static void
 announce(apikey_writer_t *writer)
 {
+    apikey_failpoint("announce");
+
     atomic_fetch_add_explicit(&writer->control->changes, 1,
                               memory_order_release);
     atomic_thread_fence(memory_order_seq_cst);
+
+    apikey_failpoint("announced");
 }
 
 
@@ -311,6 +320,8 @@ apikey_writer_put(apikey_writer_t *writer, const apikey_put_t *put,
                                      current_mode(writer), 0, &brought_back,
                                      &changed));
     }
+
+    apikey_failpoint("put-between");
 
     if (writer->next.head) {
         next = from_gen(writer, &writer->next,
@@ -408,15 +419,21 @@ apikey_writer_publish(apikey_writer_t *writer)
         return from_gen(writer, &writer->next, rc);
     }
 
+    apikey_failpoint("publish-sealed");
+
     /* W2, and here the order matters: first where to look instead */
 
     atomic_store_explicit(&writer->control->generation,
                           apikey_seal(writer->next.number),
                           memory_order_release);
 
+    apikey_failpoint("publish-generation");
+
     if (writer->current.number) {
         atomic_store_explicit(&writer->current.head->retired, 1,
                               memory_order_release);
+
+        apikey_failpoint("publish-retired");
     }
 
     announce(writer);
@@ -487,6 +504,8 @@ apikey_writer_renew(apikey_writer_t *writer, uint64_t deadline)
     if (lost == NULL) {
         /* they are there, unless somebody wrote into the page */
         publish_words(writer);
+
+        apikey_failpoint("renew-words");
     }
 
     /* W3: pairs with R1 */
@@ -494,6 +513,8 @@ apikey_writer_renew(apikey_writer_t *writer, uint64_t deadline)
     atomic_store_explicit(&writer->control->deadline,
                           apikey_seal(lost ? 0 : deadline & APIKEY_SEAL_MASK),
                           memory_order_release);
+
+    apikey_failpoint("renew-deadline");
 
     return lost ? writer_error(writer, lost) : APIKEY_WRITE_OK;
 }
@@ -503,6 +524,8 @@ void
 apikey_writer_peppers(apikey_writer_t *writer,
                       const uint64_t   pepper[APIKEY_TABLE_PEPPERS])
 {
+    apikey_failpoint("peppers");
+
     memcpy(writer->pepper, pepper, sizeof(writer->pepper));
     publish_words(writer);
 }
