@@ -123,7 +123,7 @@ seen_sweep(const apikey_directory_t *directory, const char *name, void *data)
 {
     uint64_t number = generation_of(name), *keep = data;
 
-    if (number != 0 && number != *keep) {
+    if ((number != 0 && number != *keep) || strcmp(name, CONTROL_NEW) == 0) {
         unlinkat(directory->fd, name, 0);
 
         apikey_failpoint("sweep-unlinked");

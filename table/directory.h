@@ -55,7 +55,8 @@ int apikey_directory_sound(const apikey_control_t *control);
 /* The highest generation number that a file has, or 0. */
 uint64_t apikey_directory_highest(const apikey_directory_t *directory);
 
-/* Removes what a killed daemon left: every generation's file but `keep`. */
+/* Removes what a killed daemon left: every generation's file but `keep`, and a
+   control page that did not get its name. */
 void
 apikey_directory_sweep(const apikey_directory_t *directory, uint64_t keep);
 

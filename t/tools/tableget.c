@@ -9,13 +9,18 @@
  *       unknown late_ms=-4980
  *       unavailable error=...
  *   tableget DIR -                     digests on standard input, a line each
- *   tableget --watch DIR HEXDIGEST     a line whenever the first two words
- *       change, after the nanoseconds of CLOCK_MONOTONIC
+ *   tableget --watch DIR HEXDIGEST...  looks them up without a pause until
+ *       TERM, and tells what was seen, a line for each stretch of equal
+ *       answers: which digest (0, 1, ...), the answer (enabled, disabled,
+ *       revoked, unknown; stale for any of them behind the deadline;
+ *       unavailable), and the nanoseconds of CLOCK_MONOTONIC at which the
+ *       first and the last look-up that gave it began
  *   tableget --control DIR             what the control page says, a line
  *       each: generation, keys, deadline_ms, pepper, and the daemon's figures
  */
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +44,15 @@ static const char *const figures[APIKEY_FIGURE_COUNT] = {
     [APIKEY_FIGURE_ERRORS] = "errors",
 };
 
-static apikey_table_t table;
+static apikey_table_t        table;
+static volatile sig_atomic_t stopped;
+
+/* What --watch has seen of a digest. */
+typedef struct {
+    uint8_t     digest[APIKEY_TABLE_DIGEST_LEN];
+    const char *answer; /* NULL at first */
+    int64_t     first, last;
+} watched_t;
 
 
 static void *
@@ -149,44 +162,97 @@ get_from_input(void)
 }
 
 
-static int
-watch(const char *hex)
+static void
+stop(int number)
 {
-    char            now[64], before[64] = "";
-    uint8_t         digest[APIKEY_TABLE_DIGEST_LEN];
-    apikey_entry_t  entry;
-    struct timespec ts, pause = { .tv_nsec = 20000 };
+    (void) number;
 
-    if (parse_digest(digest, hex) != 0) {
-        return 2;
+    stopped = 1;
+}
+
+
+static const char *
+answer_of(const uint8_t *digest)
+{
+    apikey_entry_t entry;
+
+    switch (look_up(digest, &entry)) {
+    case APIKEY_LOOKUP_FOUND:
+        return entry.late < 0 ? status_name(entry.status) : "stale";
+
+    case APIKEY_LOOKUP_UNKNOWN:
+        return entry.late < 0 ? "unknown" : "stale";
+
+    default:
+        return "unavailable";
+    }
+}
+
+
+static void
+watch_report(const watched_t *watched, int i)
+{
+    if (watched->answer != NULL) {
+        printf("%d %s %" PRId64 " %" PRId64 "\n", i, watched->answer,
+               watched->first, watched->last);
+    }
+}
+
+
+static void
+watch_look(watched_t *watched, int i)
+{
+    int64_t         began;
+    const char     *answer;
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    began = (int64_t) ts.tv_sec * 1000000000 + ts.tv_nsec;
+
+    answer = answer_of(watched->digest);
+
+    if (answer != watched->answer) {
+        watch_report(watched, i);
+        watched->answer = answer;
+        watched->first = began;
+    }
+
+    watched->last = began;
+}
+
+
+static int
+watch(int n, char **hex)
+{
+    int             i;
+    watched_t      *watched = calloc((size_t) n, sizeof(watched_t));
+    struct timespec pause = { .tv_nsec = 20000 };
+
+    for (i = 0; i < n; i++) {
+        if (watched == NULL || parse_digest(watched[i].digest, hex[i]) != 0) {
+            free(watched);
+            return 2;
+        }
     }
 
     setvbuf(stdout, NULL, _IOLBF, 0);
+    signal(SIGTERM, stop);
 
-    for (;;) {
-        switch (look_up(digest, &entry)) {
-        case APIKEY_LOOKUP_FOUND:
-            snprintf(now, sizeof(now), "%s version=%" PRIu64,
-                     status_name(entry.status), entry.version);
-            break;
-
-        case APIKEY_LOOKUP_UNKNOWN:
-            snprintf(now, sizeof(now), "unknown");
-            break;
-
-        case APIKEY_LOOKUP_UNAVAILABLE:
-            snprintf(now, sizeof(now), "unavailable");
-            break;
-        }
-
-        if (strcmp(now, before) != 0) {
-            clock_gettime(CLOCK_MONOTONIC, &ts);
-            printf("%lld%09ld %s\n", (long long) ts.tv_sec, ts.tv_nsec, now);
-            strcpy(before, now);
+    while (!stopped) {
+        for (i = 0; i < n; i++) {
+            watch_look(&watched[i], i);
         }
 
         nanosleep(&pause, NULL);
     }
+
+    for (i = 0; i < n; i++) {
+        watch_report(&watched[i], i);
+    }
+
+    free(watched);
+
+    return 0;
 }
 
 
@@ -255,8 +321,8 @@ main(int argc, char **argv)
         return show_control();
     }
 
-    if (strcmp(mode, "--watch") == 0 && argc == 3) {
-        return watch(argv[2]);
+    if (strcmp(mode, "--watch") == 0 && argc > 2) {
+        return watch(argc - 2, argv + 2);
     }
 
     if (argc == 3 && strcmp(argv[2], "-") == 0) {

@@ -251,6 +251,7 @@ a_restart_sweeps_what_was_not_published(void **state)
     fixture_open(f);
 
     assert_false(exists(f, "keys.7"));
+    assert_false(exists(f, "control.new"));
     assert_true(exists(f, "keys.1"));
 
     /* and never uses its number again */

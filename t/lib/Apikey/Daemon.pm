@@ -11,8 +11,9 @@ package Apikey::Daemon;
 #   $d->stop; $d->kill9; $d->log; $d->process;
 #
 # start takes url => or config => FILE in place of redis =>, args => [...] for
-# more options, and env; without `table` it makes a directory.  To run daemons
-# under a tool: APIKEY_SYNC_WRAPPER='valgrind -q --error-exitcode=9' prove ...
+# more options, and env; without `table` it makes a directory; failpoint =>
+# NAME or NAME:N runs the daemon of `make failpoints`, which kills itself
+# there.  To run daemons under a tool: APIKEY_SYNC_WRAPPER='valgrind -q --error-exitcode=9' prove ...
 
 use strict;
 use warnings;
@@ -35,12 +36,19 @@ sub start {
         mkdir $self->{table}, 0755 or die "$self->{table}: $!";
     }
 
+    my $program = 'bin/apikey-sync';
+
+    if ($opt{failpoint}) {
+        $program = "failpoints/$program";
+        $opt{env} = { %{ $opt{env} || {} }, APIKEY_FAILPOINT => $opt{failpoint} };
+    }
+
     my @store = $opt{config} ? () : ('--store', $opt{url} // $opt{redis}->url);
 
     $self->{process} = Apikey::Process->start(
         cmd => [
             split(' ', $ENV{APIKEY_SYNC_WRAPPER} // ''),
-            Apikey::Process::build_dir() . '/bin/apikey-sync',
+            Apikey::Process::build_dir() . "/$program",
             @store, '--table', $self->{table},
             ($opt{edge} ? ('--edge', $opt{edge}) : ()),
             ($opt{config} ? ('--config', $opt{config}) : ()),

@@ -1,0 +1,332 @@
+# apikey-sync is killed at each step of its writer and of its protocol: no
+# reader allows what it should not, and the next daemon heals everything.
+#
+# Each name that `APIKEY_FAILPOINT=list` tells is passed through at least once.
+# PASSES=200 in the environment is the soak: so often each, at its first pass
+# and at later ones by chance (SEED=N repeats them); a table of how often
+# each was reached comes last.  FAILPOINT=NAME takes this one alone.
+
+use strict;
+use warnings;
+
+use lib 't/lib';
+
+use Digest::SHA qw(sha256_hex);
+use Test::More;
+
+use Apikey::Daemon;
+use Apikey::Process;
+use Apikey::Redis;
+use Apikey::Watch;
+
+my $STORE = '{apikey}';
+my $LEASE = 1000;    # milliseconds
+my $BASE  = 800;     # keys; a table with room for 1000
+my $MORE  = 230;     # so that it has to grow
+my $BUILD = Apikey::Process::build_dir();
+
+my $passes = $ENV{PASSES} || 1;
+my $seed   = srand($ENV{SEED} || time);
+
+diag "SEED=$seed" if $passes > 1;
+
+# ---- the two builds --------------------------------------------------------------
+
+for my $row ([ 'bin/apikey-sync', 0 ], [ 'failpoints/bin/apikey-sync', 1 ],
+             [ 'nginx/ngx_http_apikey_module.so', 0 ])
+{
+    my ($file, $has) = @$row;
+
+    is system("grep -qai failpoint '$BUILD/$file'") == 0 ? 1 : 0, $has,
+        "$file: " . ($has ? 'has failpoints' : 'knows nothing of failpoints');
+}
+
+my @names = do {
+    local $ENV{APIKEY_FAILPOINT} = 'list';
+    my %once;
+
+    grep { !$once{$_}++ } split /\n/, `$BUILD/failpoints/bin/apikey-sync`;
+};
+
+cmp_ok scalar @names, '>', 40, 'failpoints are listed';
+
+{
+    my $dir = Apikey::Process::tempdir();
+
+    for my $wrong ('nonsense', "$names[0]:0", "$names[0]:", "$names[0]:x") {
+        my $d = Apikey::Daemon->start(url => "unix://$dir/none",
+                                      failpoint => $wrong);
+
+        $d->process->wait(5);
+        is $d->process->exit_code, 1, "$wrong: refused";
+        like $d->log, qr/no failpoint of this name/, "$wrong: told";
+    }
+}
+
+@names = $ENV{FAILPOINT} if $ENV{FAILPOINT};
+
+# ---- the store, as each pass finds it --------------------------------------------
+
+my $r = Apikey::Redis->start;
+
+$r->load_library->init(lease => $LEASE);
+create(1, $BASE);
+$r->ok('SAVE');
+
+# What each of them is for: revoked and unknown are revoked before the store
+# forgets it, and disabled is disabled while the daemon runs; late is revoked
+# while none does.
+my %key = (
+    enabled  => 1,
+    revoked  => 2,
+    disabled => 3,
+    late     => 4,
+    unknown  => 9000,
+);
+my %digest = map { $_ => digest($key{$_}) } keys %key;
+my %known  = map { $_ => 1 } @key{qw(enabled revoked disabled late)};
+
+sub id     { return Apikey::Redis::key_id($_[0]) }
+sub digest { return sha256_hex("key $_[0]") }
+
+sub create {
+    my ($from, $n) = @_;
+
+    my $client = $r->connect;
+
+    $r->member('mem_1') if $from == 1;
+
+    $client->send('FCALL', 'apikey_create', 1, $STORE, id($_), 'digest',
+                  digest($_), 'pepper', "p1:$Apikey::Redis::FINGERPRINT",
+                  'name', "Key $_", 'member', 'mem_1', 'actor', 't')
+        for $from .. $from + $n - 1;
+    $client->read_reply(10) for 1 .. $n;
+
+    return;
+}
+
+# As a failover to a replica that lost all writes since.
+sub forget { return $r->ok('DEBUG', 'RELOAD', 'NOSAVE') }
+
+sub acked {
+    my %edge = @{ $r->ok('HGETALL', "$STORE:edges") };
+
+    return ($edge{edge} // '') =~ /"version":"(\d+)"/ ? $1 : 0;
+}
+
+sub is_acked { return acked() >= $r->meta->{version} }
+
+# ---- what the daemon that dies lives through -------------------------------------
+
+# Each runs until the daemon has done it or is dead; $pass holds what has to be
+# remembered.
+my @phases = (
+    # a table of a killed daemon with a lease that lasts, rubbish beside it, and
+    # a store that has forgotten revocations
+    start => sub {
+        my ($d) = @_;
+
+        until_done($d, sub {
+            my $c = $d->control;
+
+            return ($c->{pid} // 0) == $d->pid && $c->{snapshots}
+                && $c->{deadline_ms} > 0;
+        });
+    },
+
+    # one key gets another name as well, past the library: no function of the
+    # store changes a key's texts
+    change => sub {
+        my ($d, $pass) = @_;
+
+        $r->ok('HSET', "$STORE:key:" . id($key{disabled}), 'name', 'renamed');
+        $r->set_status(id($key{disabled}), 'disabled');
+        $pass->{changed} = Apikey::Watch::now();
+        until_done($d, sub { is_acked() });
+    },
+
+    growth => sub {
+        my ($d, $pass) = @_;
+
+        create($BASE + 1, $MORE);
+        $pass->{grown} = 1;
+        until_done($d, sub { $d->control->{growths} && is_acked() });
+    },
+
+    # what only this table knows goes with its control page
+    loss => sub {
+        my ($d, $pass) = @_;
+
+        $r->set_status(id($key{revoked}), 'revoked');
+        until_done($d, sub { is_acked() });
+
+        if ($d->process->alive) {
+            $pass->{lost} = 1;
+            unlink $d->table . '/control' or die $!;
+            until_done($d, sub {
+                $d->log =~ /the table was lost/ && $d->live && is_acked();
+            });
+        }
+    },
+);
+
+sub until_done {
+    my ($d, $done) = @_;
+
+    Apikey::Process::wait_for(sub { !$d->process->alive || $done->() }, 20,
+                              'the daemon to be done or dead');
+
+    return;
+}
+
+# ---- one pass -----------------------------------------------------------------
+
+# 1 if the daemon died at the failpoint.
+sub kill_at {
+    my ($name, $n) = @_;
+
+    my $what = $n > 1 ? "$name:$n" : $name;
+    my $pass = { phase => 'start' };
+    my @bad;
+
+    forget();
+
+    my $before = Apikey::Daemon->start(redis => $r, edge => 'edge');
+
+    $before->wait_ready;
+    $r->set_status(id($key{revoked}), 'revoked');
+    create($key{unknown}, 1);
+    $r->set_status(id($key{unknown}), 'revoked');
+    Apikey::Process::wait_for(\&is_acked, 10, 'the acknowledgement');
+
+    my $revoked = Apikey::Watch::now();
+    my $watch   = Apikey::Watch->start($before->table, %digest);
+
+    $before->kill9;
+    forget();
+    rubbish($before->table, $_) for 'keys.99', 'control.new';
+
+    my $dying = Apikey::Daemon->start(redis => $r, edge => 'edge',
+                                      table => $before->table,
+                                      failpoint => "$name:$n");
+
+    for (my $i = 0; $i < @phases && $dying->process->alive; $i += 2) {
+        $pass->{phase} = $phases[$i];
+        $phases[ $i + 1 ]->($dying, $pass);
+    }
+
+    my $died = !$dying->process->alive;
+
+    if ($died) {
+        push @bad, 'it ended otherwise: ' . $dying->log
+            if $dying->process->status != 9
+            || $dying->log !~ /^failpoint \Q$name\E\n\z/m;
+    } else {
+        $dying->kill9;
+    }
+
+    $r->set_status(id($key{late}), 'revoked');
+
+    my $late   = Apikey::Watch::now();
+    my $healer = Apikey::Daemon->start(redis => $r, edge => 'edge',
+                                       table => $before->table);
+
+    $healer->wait_ready;
+    Apikey::Process::wait_for(\&is_acked, 10, 'the acknowledgement');
+    $watch->stop;
+
+    # no wrong allow: seen revoked is for ever; whatever else is changed, for
+    # a lease at most
+    my $over = $LEASE * 1.02e6 + 100e6;
+
+    for my $row (
+        [ 'revoked',  $revoked ],
+        [ 'unknown',  $revoked ],
+        [ 'late',     $late + $over ],
+        [ 'disabled', $pass->{changed} ? $pass->{changed} + $over : undef ])
+    {
+        push @bad, "the key \"$row->[0]\" was allowed"
+            if defined $row->[1]
+            && grep { $_ eq 'enabled' } $watch->after($row->[0], $row->[1]);
+    }
+
+    # nor a wrong refusal: past the lease at most, and with a page to look at
+    my $cannot_know = $pass->{lost} ? qr/stale|unavailable/ : qr/stale/;
+    my @wrong = grep { !/^(?:enabled|$cannot_know)$/ }
+        sort keys %{ $watch->seen('enabled') };
+
+    push @bad, "the enabled key was called @wrong" if @wrong;
+
+    push @bad, equal($healer, $pass), left_over($healer->table);
+    push @bad, 'the daemon that heals: ' . $healer->log if $healer->stop != 0;
+
+    is join("\n", @bad), '', "$what" . ($died ? " ($pass->{phase})" : '');
+
+    return $died;
+}
+
+sub rubbish {
+    my ($dir, $name) = @_;
+
+    open my $file, '>', "$dir/$name" or die "$dir/$name: $!";
+    print {$file} 'left behind' x 1000;
+    close $file;
+
+    return;
+}
+
+# Every key is in the table as it is in the store, but for what the store has
+# forgotten.
+sub equal {
+    my ($d, $pass) = @_;
+
+    my %expect = map { $_ => 'enabled' } 1 .. $BASE,
+        $pass->{grown} ? $BASE + 1 .. $BASE + $MORE : ();
+
+    $expect{ $key{revoked} } = $expect{ $key{late} } = 'revoked';
+    $expect{ $key{unknown} } = $pass->{lost} ? 'unknown|revoked' : 'revoked';
+    $expect{ $key{disabled} } = 'disabled' if $pass->{changed};
+
+    my @keys  = sort { $a <=> $b } keys %expect;
+    my @lines = $d->table_get(map { digest($_) } @keys);
+    my @bad   = grep { $lines[$_] !~ /^(?:$expect{ $keys[$_] })\b/ } 0 .. $#keys;
+
+    return map { "key $keys[$_]: $lines[$_]" } @bad;
+}
+
+sub left_over {
+    my ($table) = @_;
+
+    opendir my $dir, $table or die "$table: $!";
+
+    my $names = join ' ', map { s/^keys\.\d+$/keys.N/r }
+        sort grep { !/^\.\.?$/ } readdir $dir;
+
+    return $names eq 'control keys.N lock' ? () : "the directory: $names";
+}
+
+# ---- all of them -----------------------------------------------------------------
+
+my (%reached, %limit);
+
+for my $pass (1 .. $passes) {
+    for my $name (@names) {
+        # the first pass, then any up to 1000, small ones more often
+        my $n = $pass == 1 ? 1 : int 2**rand 10;
+
+        $n = 1 + int rand($limit{$name} - 1)
+            if $limit{$name} && $n >= $limit{$name};
+
+        my $died = kill_at($name, $n);
+
+        $reached{$name}++ if $died;
+        $limit{$name} = $n if !$died;
+        ok $died, "$name: the daemon comes by it" if $n == 1 && !$died;
+    }
+}
+
+if ($passes > 1) {
+    diag sprintf '%-20s killed %d times', $_, $reached{$_} // 0 for sort @names;
+}
+
+done_testing;
