@@ -1,8 +1,9 @@
 /*
  * Copyright (C) 2026 the ngx_http_apikey_module authors
  *
- * Builds the next generation in slices of about a millisecond, one a turn of
- * the loop, so that changes are applied in between.
+ * Builds the next generation in slices of half a millisecond, one a turn of
+ * the loop, so that changes are applied in between; and gives the memory of
+ * the one before back in the same way.
  */
 
 #include "state.h"
@@ -11,7 +12,8 @@
 
 #include "table/failpoint.h"
 
-#define BUILD_CARRY 1024 /* slots a slice: below a millisecond */
+#define BUILD_SLICE 500000 /* nanoseconds, for carrying */
+#define BUILD_CARRY 64     /* slots between two looks at the clock */
 
 /* Growing failed: the file system is full, most likely. */
 #define BUILD_PAUSE 5000 /* milliseconds */
@@ -72,12 +74,13 @@ apikey_build_begin(apikey_sync_t *sync, apikey_build_t kind, const char *epoch,
 }
 
 
+/* The slices go on until what this leaves was given back. */
 void
 apikey_build_done(apikey_sync_t *sync)
 {
     sync->build.phase = APIKEY_PHASE_NONE;
     sync->build.keys = 0;
-    uv_idle_stop(&sync->slices);
+    uv_idle_start(&sync->slices, build_slice);
 }
 
 
@@ -89,7 +92,7 @@ apikey_build_abort(apikey_sync_t *sync)
     }
 
     sync->build.phase = APIKEY_PHASE_NONE;
-    uv_idle_stop(&sync->slices);
+    uv_idle_start(&sync->slices, build_slice);
 }
 
 
@@ -178,9 +181,15 @@ build_conflict(void *ctx, const char *id)
 static void
 build_carry(apikey_sync_t *sync)
 {
-    switch (apikey_writer_carry(sync->writer, BUILD_CARRY, build_conflict,
-                                &sync->build))
-    {
+    uint64_t       end = uv_hrtime() + BUILD_SLICE;
+    apikey_write_t rc;
+
+    do {
+        rc = apikey_writer_carry(sync->writer, BUILD_CARRY, build_conflict,
+                                 &sync->build);
+    } while (rc == APIKEY_WRITE_MORE && uv_hrtime() < end);
+
+    switch (rc) {
     case APIKEY_WRITE_MORE:
         return;
 
@@ -220,10 +229,23 @@ build_slice(uv_idle_t *idle)
 {
     apikey_sync_t *sync = idle->data;
 
-    if (sync->build.phase == APIKEY_PHASE_PREPARE) {
+    switch (sync->build.phase) {
+    case APIKEY_PHASE_PREPARE:
         build_prepare(sync);
-    } else {
+        return;
+
+    case APIKEY_PHASE_CARRY:
         build_carry(sync);
+        return;
+
+    default:
+        break;
+    }
+
+    if (sync->writer == NULL
+        || apikey_writer_release(sync->writer) == APIKEY_WRITE_OK)
+    {
+        uv_idle_stop(idle);
     }
 }
 

@@ -28,11 +28,21 @@
  *   W2  when a generation replaces another: control.generation, then retired
  *       in the old one
  *   W3  only then may the daemon acknowledge, and publish control.deadline
+ *   W4  some time after W2, and a full fence: the slots and records of the
+ *       retired generation go back to the file system, and read as zeros from
+ *       then on.  Its first page stays, and says that it is retired.
  *
  * R1 before R2 pairs with W1 before W3: who sees a deadline sees every change
  * that it vouches for.  R1 before R3 pairs with W2 before W3: who looked into
  * an old generation under a new deadline sees that it is retired.  R4 last: a
  * reader that was stopped anywhere in between finds the lease run out.
+ *
+ * R2 before R3 pairs with W2 before W4: zeros that W4 has left may look like
+ * an empty slot (a key that nobody knows) or a damaged record, but who saw one
+ * of them in R2 sees `retired` in R3, and decides nothing.  That a reader
+ * looks at `retired` before R2 too is no part of this: it keeps readers that
+ * were not in the middle of a look-up from faulting pages in again that were
+ * just given back.
  */
 
 #ifndef APIKEY_TABLE_H

@@ -15,6 +15,7 @@
 
 #define ATTACH_INTERVAL   100000 /* microseconds between failing attempts */
 #define ATTACH_GENERATION 3      /* tries, while the daemon publishes others */
+#define ATTACH_LEFT       1000000 /* microseconds; see leave_generation() */
 
 
 int
@@ -34,10 +35,37 @@ apikey_table_init(apikey_table_t *table, const char *path)
 
 
 static void
-detach_generation(apikey_table_t *table)
+unmap_left(apikey_table_t *table)
+{
+    if (table->left) {
+        munmap((void *) (uintptr_t) table->left, table->left_size);
+        table->left = NULL;
+    }
+}
+
+
+void
+apikey_table_forget(apikey_table_t *table, uint64_t now)
+{
+    if (now - table->left_at >= ATTACH_LEFT) {
+        unmap_left(table);
+    }
+}
+
+
+/*
+ * Lets go of the generation.  It stays mapped for a moment: to unmap many
+ * pages takes milliseconds, which nobody's request should wait for, and the
+ * writer is about to take them out of every mapping in slices (W4).
+ */
+static void
+leave_generation(apikey_table_t *table)
 {
     if (table->generation) {
-        munmap((void *) (uintptr_t) table->generation, table->generation_size);
+        unmap_left(table);
+        table->left = table->generation;
+        table->left_size = table->generation_size;
+        table->left_at = apikey_boottime();
     }
 
     table->generation = NULL;
@@ -53,7 +81,8 @@ detach_generation(apikey_table_t *table)
 void
 apikey_table_detach(apikey_table_t *table)
 {
-    detach_generation(table);
+    leave_generation(table);
+    unmap_left(table);
 
     if (table->control) {
         munmap((void *) (uintptr_t) table->control, APIKEY_CONTROL_SIZE);
@@ -215,7 +244,7 @@ apikey_table_attach(apikey_table_t *table)
             break;
         }
 
-        detach_generation(table);
+        leave_generation(table);
 
         /* a file that is gone may mean that the next one was published */
         error = attach_generation(table, word);

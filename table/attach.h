@@ -22,4 +22,7 @@ apikey_table_error_t apikey_table_reattach(apikey_table_t *table);
  */
 int apikey_table_replaced(apikey_table_t *table, uint64_t now);
 
+/* Unmaps the generation that was left, once there is little to unmap. */
+void apikey_table_forget(apikey_table_t *table, uint64_t now);
+
 #endif /* APIKEY_TABLE_ATTACH_H */

@@ -1,7 +1,8 @@
 /*
  * Copyright (C) 2026 the ngx_http_apikey_module authors
  *
- * One generation as its writer holds it.  W1 is a step of apikey_table.h.
+ * One generation as its writer holds it.  W1 and W4 are steps of
+ * apikey_table.h.
  */
 
 #include "generation.h"
@@ -16,7 +17,11 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-/* Bytes allocated in one step: about a millisecond of zeroing on tmpfs. */
+/* Bytes that are allocated, or given back, in one slice: about half a
+   millisecond on tmpfs. */
+#define GEN_SLICE (1ULL << 20)
+
+/* Bytes by which a record area is extended. */
 #define GEN_STEP (2ULL << 20)
 
 /* Keys per 100 slots: beyond, probes get long. */
@@ -61,11 +66,11 @@ gen_map(apikey_gen_t *gen, void *map)
 /* Asked before the first block is taken: to fill a file system that others
    use, only to find that there was no room, would be their trouble too. */
 static int
-gen_fits(int dir, uint64_t size)
+gen_fits(const apikey_gen_t *gen, uint64_t size)
 {
     struct statvfs vfs;
 
-    if (fstatvfs(dir, &vfs) == -1) {
+    if (fstatvfs(gen->fd, &vfs) == -1) {
         return -1;
     }
 
@@ -110,9 +115,7 @@ apikey_gen_create(apikey_gen_t *gen, int dir, gid_t gid, uint64_t number,
     gen->records = (records + 7) & ~7ULL;
     memcpy(gen->epoch, epoch, APIKEY_EPOCH_LEN);
 
-    if (gen_fits(dir, gen_file(gen->slots, gen->records)) == -1
-        || gen_seed(gen) == -1)
-    {
+    if (gen_seed(gen) == -1) {
         gen_error(gen, "cannot begin it", errno);
         gen->number = 0;
         return APIKEY_WRITE_ERROR;
@@ -136,7 +139,8 @@ apikey_gen_create(apikey_gen_t *gen, int dir, gid_t gid, uint64_t number,
         || fchmod(gen->fd, 0640) == -1)
     {
         gen_error(gen, "cannot give it to the directory's group", errno);
-        apikey_gen_drop(gen, dir, 1);
+        apikey_gen_unlink(gen, dir);
+        apikey_gen_drop(gen);
         return APIKEY_WRITE_ERROR;
     }
 
@@ -158,7 +162,13 @@ apikey_gen_prepare(apikey_gen_t *gen)
     }
 
     size = gen_file(gen->slots, gen->records);
-    step = size - gen->allocated < GEN_STEP ? size - gen->allocated : GEN_STEP;
+
+    if (gen->allocated == 0 && gen_fits(gen, size) == -1) {
+        return gen_error(gen, "cannot begin it", errno);
+    }
+
+    step =
+        size - gen->allocated < GEN_SLICE ? size - gen->allocated : GEN_SLICE;
 
     /* allocated before it is mapped: a full file system is an error here, not
        a SIGBUS in somebody's store later */
@@ -342,10 +352,66 @@ apikey_gen_seal(apikey_gen_t *gen)
 
 
 void
-apikey_gen_drop(apikey_gen_t *gen, int dir, int unlink)
+apikey_gen_unlink(const apikey_gen_t *gen, int dir)
 {
     char name[64];
 
+    apikey_failpoint("unlink");
+
+    gen_name(name, gen->number);
+    unlinkat(dir, name, 0);
+
+    apikey_failpoint("unlinked");
+}
+
+
+/*
+ * From the end towards the first page, which is never touched.  A hole, and
+ * not a shorter file: readers that have it mapped see zeros and no SIGBUS.
+ * Their own mappings of these pages go with them, so that to unmap the file is
+ * little work for whoever does it last.
+ */
+apikey_write_t
+apikey_gen_release(apikey_gen_t *gen)
+{
+    uint64_t from;
+
+    if (gen->allocated > APIKEY_GENERATION_HEAD) {
+        from = (gen->allocated - 1) / GEN_SLICE * GEN_SLICE;
+
+        if (from < APIKEY_GENERATION_HEAD) {
+            from = APIKEY_GENERATION_HEAD;
+        }
+
+        /* W4 */
+
+        if (fallocate(gen->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                      (off_t) from, (off_t) (gen->allocated - from))
+            == 0)
+        {
+            apikey_failpoint("release-slice");
+
+            gen->allocated = from;
+            return APIKEY_WRITE_MORE;
+        }
+
+        if (errno == EINTR) {
+            return APIKEY_WRITE_MORE;
+        }
+
+        /* a file system that knows no holes takes the blocks back when the
+           file is closed: with a pause */
+    }
+
+    apikey_gen_drop(gen);
+
+    return APIKEY_WRITE_OK;
+}
+
+
+void
+apikey_gen_drop(apikey_gen_t *gen)
+{
     if (gen->number == 0) {
         return;
     }
@@ -355,15 +421,6 @@ apikey_gen_drop(apikey_gen_t *gen, int dir, int unlink)
     }
 
     close(gen->fd);
-
-    if (unlink) {
-        apikey_failpoint("unlink");
-
-        gen_name(name, gen->number);
-        unlinkat(dir, name, 0);
-
-        apikey_failpoint("unlinked");
-    }
 
     gen->number = 0;
     gen->head = NULL;

@@ -21,7 +21,7 @@ typedef struct {
     uint64_t             keys;      /* slots in use */
     uint64_t             records;   /* bytes, allocated and mapped */
     uint64_t             used;      /* bytes of records */
-    uint64_t             allocated; /* bytes of the file; while preparing */
+    uint64_t             allocated; /* bytes of the file that have blocks */
     apikey_generation_t *head;      /* NULL until all blocks are there */
     apikey_slot_t       *slot;
     unsigned char       *area; /* records */
@@ -40,14 +40,15 @@ typedef enum {
 
 /*
  * Creates keys.<number> in the directory for `slots` slots and `records` bytes
- * of records.  The file is removed again by apikey_gen_drop().
+ * of records.
  */
 apikey_write_t
 apikey_gen_create(apikey_gen_t *gen, int dir, gid_t gid, uint64_t number,
                   const uint8_t epoch[APIKEY_EPOCH_LEN], uint64_t slots,
                   uint64_t records);
 
-/* Allocates at most a few megabytes; OK once the generation is mapped. */
+/* Allocates at most a megabyte, if the file system has room for all; OK
+   once the generation is mapped. */
 apikey_write_t apikey_gen_prepare(apikey_gen_t *gen);
 
 /*
@@ -64,8 +65,19 @@ int apikey_gen_sound(const apikey_gen_t *gen);
 /* Writes the header: from now on readers accept the file. */
 apikey_write_t apikey_gen_seal(apikey_gen_t *gen);
 
-/* Unmaps and closes; with unlink != 0 removes the file too. */
-void apikey_gen_drop(apikey_gen_t *gen, int dir, int unlink);
+/* Takes the file out of the directory; who has it open keeps it. */
+void apikey_gen_unlink(const apikey_gen_t *gen, int dir);
+
+/*
+ * Gives back a megabyte of blocks, in less than a millisecond: MORE.  OK
+ * when there are none left, and then the generation is unmapped and closed.
+ * It must be retired, or never have been published (W4); its first page stays
+ * until the last reader has closed it.
+ */
+apikey_write_t apikey_gen_release(apikey_gen_t *gen);
+
+/* Unmaps and closes, all blocks at once. */
+void apikey_gen_drop(apikey_gen_t *gen);
 
 /*
  * Applies one key's state.  FULL: no room.  Sets *conflict to 1 if a newer

@@ -50,8 +50,14 @@ look(apikey_table_t *table, const uint64_t digest[static 4],
      apikey_entry_t *entry, apikey_alloc_pt alloc, void *ctx,
      apikey_lookup_t *result)
 {
-    uint64_t             deadline, state;
+    uint64_t             deadline, state, now;
     const apikey_slot_t *slot;
+
+    /* as in R3; its slots may be gone already (W4) */
+
+    if (load(&table->generation->retired)) {
+        return 0;
+    }
 
     /* R1: everything that this deadline vouches for is visible below (W3) */
 
@@ -69,7 +75,13 @@ look(apikey_table_t *table, const uint64_t digest[static 4],
         *result = read_state(table, state, digest[0], entry, alloc, ctx);
     }
 
-    /* R3: if the deadline came after a newer generation, this sees it (W2) */
+    /*
+     * R3: if the deadline came after a newer generation, this sees it (W2).
+     * The fence: not even the copy of a record is read later than this, and a
+     * zero that W4 left there is read after `retired` was set.
+     */
+
+    atomic_thread_fence(memory_order_acquire);
 
     if (load(&table->generation->retired)
         || load(&table->control->generation) != table->generation_word)
@@ -87,10 +99,15 @@ look(apikey_table_t *table, const uint64_t digest[static 4],
      * with a clock past the deadline.
      */
 
-    entry->late = (int64_t) (apikey_boottime() - deadline);
+    now = apikey_boottime();
+    entry->late = (int64_t) (now - deadline);
 
     if (entry->late < -APIKEY_LEASE_MAX) {
         *result = fail(table, APIKEY_TABLE_DAMAGED);
+    }
+
+    if (table->left != NULL) {
+        apikey_table_forget(table, now);
     }
 
     return 1;

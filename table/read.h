@@ -33,7 +33,11 @@ typedef struct {
     size_t                     generation_size;
     uint64_t                   control_dev;
     uint64_t                   control_ino;
-    uint64_t                   tried; /* microseconds; the last attempt to
+    const void                *left; /* a generation that was replaced, while
+                                         it is mapped still; or NULL */
+    size_t                     left_size;
+    uint64_t                   left_at; /* microseconds */
+    uint64_t                   tried;   /* microseconds; the last attempt to
                                          attach that failed, or the last look
                                          whether control was replaced */
     char                       path[APIKEY_TABLE_PATH_MAX];

@@ -2,7 +2,7 @@
  * Copyright (C) 2026 the ngx_http_apikey_module authors
  *
  * The writer: the current generation, the next one, and the control page by
- * which readers learn of either.  W2 and W3 are steps of apikey_table.h.
+ * which readers learn of either.  W2, W3 and W4 are steps of apikey_table.h.
  */
 
 #include "write.h"
@@ -29,6 +29,7 @@ struct apikey_writer_s {
     uint64_t           number; /* highest generation number so far */
     apikey_gen_t       current;
     apikey_gen_t       next;
+    apikey_gen_t       gone; /* retired or given up: its blocks go in slices */
     apikey_build_t     build;
     uint64_t           pepper[APIKEY_TABLE_PEPPERS];
     uint64_t           carried; /* slots of current that were carried over */
@@ -105,7 +106,8 @@ apikey_writer_close(apikey_writer_t *writer)
     }
 
     apikey_writer_abort(writer);
-    apikey_gen_drop(&writer->current, writer->directory.fd, 0);
+    apikey_gen_drop(&writer->gone);
+    apikey_gen_drop(&writer->current);
     apikey_directory_unmap(writer->control);
     apikey_directory_close(&writer->directory);
     free(writer);
@@ -243,6 +245,11 @@ apikey_writer_prepare(apikey_writer_t *writer)
 {
     if (!building(writer)) {
         return writer_error(writer, "no generation was begun");
+    }
+
+    /* the blocks of the one before are part of the room for this one */
+    if (apikey_writer_release(writer) == APIKEY_WRITE_MORE) {
+        return APIKEY_WRITE_MORE;
     }
 
     return from_gen(writer, &writer->next, apikey_gen_prepare(&writer->next));
@@ -403,6 +410,30 @@ apikey_writer_carry(apikey_writer_t *writer, uint64_t slots,
 }
 
 
+/*
+ * Nobody is to look into this generation any more: its name goes now, its
+ * blocks in slices.  There is one at a time: the next generation has no blocks
+ * before those of the one before are gone.
+ */
+static void
+let_go(apikey_writer_t *writer, apikey_gen_t *gen)
+{
+    if (gen->number == 0) {
+        return;
+    }
+
+    apikey_gen_unlink(gen, writer->directory.fd);
+
+    if (gen->allocated == 0) {
+        apikey_gen_drop(gen);
+        return;
+    }
+
+    writer->gone = *gen;
+    memset(gen, 0, sizeof(apikey_gen_t));
+}
+
+
 apikey_write_t
 apikey_writer_publish(apikey_writer_t *writer)
 {
@@ -438,7 +469,7 @@ apikey_writer_publish(apikey_writer_t *writer)
 
     announce(writer);
 
-    apikey_gen_drop(&writer->current, writer->directory.fd, 1);
+    let_go(writer, &writer->current);
 
     writer->current = writer->next;
     memset(&writer->next, 0, sizeof(apikey_gen_t));
@@ -450,7 +481,18 @@ apikey_writer_publish(apikey_writer_t *writer)
 void
 apikey_writer_abort(apikey_writer_t *writer)
 {
-    apikey_gen_drop(&writer->next, writer->directory.fd, 1);
+    let_go(writer, &writer->next);
+}
+
+
+apikey_write_t
+apikey_writer_release(apikey_writer_t *writer)
+{
+    /* W4: the fence of announce() lies between the store to `retired` and
+       this */
+
+    return writer->gone.number ? apikey_gen_release(&writer->gone)
+                               : APIKEY_WRITE_OK;
 }
 
 

@@ -13,6 +13,7 @@
  *   apikey_writer_put()       changes and snapshot records, in any order
  *   apikey_writer_carry()     what the old one must not lose, until DONE
  *   apikey_writer_publish()   readers move over; the old one is retired
+ *   apikey_writer_release()   gives its memory back        until OK
  *
  * Errors: functions that can fail return APIKEY_WRITE_ERROR and leave a
  * sentence in apikey_writer_error().
@@ -102,7 +103,8 @@ apikey_writer_begin(apikey_writer_t *writer, apikey_build_t build,
                     const uint8_t epoch[APIKEY_EPOCH_LEN], uint64_t keys,
                     uint64_t bytes);
 
-/* Allocates blocks, a few megabytes a call.  MORE until all are there. */
+/* Allocates blocks, a megabyte a call, after those of the generation
+   before were released.  MORE until all are there. */
 apikey_write_t apikey_writer_prepare(apikey_writer_t *writer);
 
 /*
@@ -135,11 +137,21 @@ apikey_writer_tighten(apikey_writer_t *writer, const apikey_put_t *put);
 apikey_write_t apikey_writer_carry(apikey_writer_t *writer, uint64_t slots,
                                    apikey_conflict_pt conflict, void *ctx);
 
-/* Makes the next generation the current one; retires and unlinks the old. */
+/* Makes the next generation the current one; retires and unlinks the old,
+   whose memory apikey_writer_release() gives back. */
 apikey_write_t apikey_writer_publish(apikey_writer_t *writer);
 
-/* Drops the next generation. */
+/* Drops the next generation; its memory is given back in the same way. */
 void apikey_writer_abort(apikey_writer_t *writer);
+
+/*
+ * Gives back a slice of what publishing or aborting has left, less than a
+ * millisecond a call.  MORE until nothing is left, then OK.  It can't fail, and
+ * need not come to its end: apikey_writer_prepare() and apikey_writer_close()
+ * do the rest, and a killed daemon leaves no name behind by which the memory
+ * could stay.
+ */
+apikey_write_t apikey_writer_release(apikey_writer_t *writer);
 
 /* 1 if the current generation was published by this writer. */
 int apikey_writer_ready(const apikey_writer_t *writer);
