@@ -31,6 +31,7 @@ typedef enum {
     FIELD_TEXT,
     FIELD_NAME, /* of members and tenants */
     FIELD_SCOPES,
+    FIELD_ACCEPTED,
     FIELD_NUMBER
 } field_kind_t;
 
@@ -66,6 +67,7 @@ static const field_t fields[] = {
     field(updated, FIELD_NUMBER, 0, 0, RECORD_TIME_MAX),
     field(updated_by, FIELD_TEXT, 0, 1, 128),
     field(reason, FIELD_TEXT, 1, 0, 256),
+    field(accepted, FIELD_ACCEPTED, 1, 0, 0),
     field(created_version, FIELD_NUMBER, 0, 1, RECORD_VERSION_MAX),
     field(version, FIELD_NUMBER, 0, 1, RECORD_VERSION_MAX),
 };
@@ -305,6 +307,46 @@ copy_text(char *to, const char *text, size_t len, uint64_t min, uint64_t max,
 }
 
 
+/* "<version>:<milliseconds>", one blank between. */
+static int
+parse_accepted(apikey_record_t *record, const char *text, size_t len)
+{
+    const char          *p, *colon, *blank, *end = text + len;
+    apikey_revocation_t *accepted;
+
+    for (p = text; p < end; p = blank + 1) {
+        blank = memchr(p, ' ', (size_t) (end - p));
+
+        if (blank == NULL) {
+            blank = end;
+
+        } else if (blank + 1 == end) {
+            return -1;
+        }
+
+        colon = memchr(p, ':', (size_t) (blank - p));
+
+        if (colon == NULL || record->accepted_count == APIKEY_ACCEPTED_MAX) {
+            return -1;
+        }
+
+        accepted = &record->accepted[record->accepted_count++];
+
+        if (parse_number(p, (size_t) (colon - p), 1, RECORD_VERSION_MAX,
+                         &accepted->version)
+                != 0
+            || parse_number(colon + 1, (size_t) (blank - colon - 1), 0,
+                            RECORD_TIME_MAX, &accepted->stamp)
+                   != 0)
+        {
+            return -1;
+        }
+    }
+
+    return 0;
+}
+
+
 static int
 field_set(apikey_record_t *record, const field_t *f, const char *text,
           size_t len)
@@ -340,6 +382,9 @@ field_set(apikey_record_t *record, const field_t *f, const char *text,
 
     case FIELD_SCOPES:
         return copy_text(to, text, len, f->min, f->max, is_scopes);
+
+    case FIELD_ACCEPTED:
+        return parse_accepted(record, text, len);
 
     case FIELD_NUMBER:
         return parse_number(text, len, f->min, f->max, to);

@@ -17,6 +17,7 @@
 #define APIKEY_CHAIN_LEN     40 /* hex digits */
 #define APIKEY_EPOCH_HEX     32 /* hex digits */
 #define APIKEY_STORE_PEPPERS 2  /* that a store may know at a time */
+#define APIKEY_ACCEPTED_MAX  16 /* revocations that a key may have accepted */
 
 #define APIKEY_RECORD_ERROR_LEN 256
 
@@ -30,6 +31,12 @@ typedef enum {
 /* "enabled", "disabled", "revoked"; NULL for NONE.  Static. */
 const char         *apikey_status_name(apikey_key_status_t status);
 apikey_key_status_t apikey_status_parse(const char *text, size_t len);
+
+/* Tells one revocation of a key from any other, in whatever history. */
+typedef struct {
+    uint64_t version; /* of the change that made it */
+    uint64_t stamp;   /* when: the record's `updated` */
+} apikey_revocation_t;
 
 /* A key's record.  Texts are terminated; "" where the store has no field. */
 typedef struct {
@@ -48,6 +55,8 @@ typedef struct {
     char                created_by[128 + 1];
     char                updated_by[128 + 1];
     char                reason[256 + 1];
+    apikey_revocation_t accepted[APIKEY_ACCEPTED_MAX]; /* no longer hold */
+    unsigned            accepted_count;
     uint64_t            created_version;
     uint64_t            version;
 } apikey_record_t;

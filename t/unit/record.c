@@ -42,6 +42,7 @@ static const pair_t record_pairs[] = {
     { "created_by", "ops@example" },
     { "updated_by", "bot" },
     { "reason", "leaked" },
+    { "accepted", "5:1767225500000 281474976710655:0" },
     { "created_version", "7" },
     { "version", "12" },
 };
@@ -102,6 +103,11 @@ check_good(const apikey_record_t *record)
     assert_string_equal(record->created_by, "ops@example");
     assert_string_equal(record->updated_by, "bot");
     assert_string_equal(record->reason, "leaked");
+    assert_int_equal(record->accepted_count, 2);
+    assert_int_equal(record->accepted[0].version, 5);
+    assert_int_equal(record->accepted[0].stamp, 1767225500000);
+    assert_int_equal(record->accepted[1].version, 281474976710655);
+    assert_int_equal(record->accepted[1].stamp, 0);
     assert_int_equal(record->created_version, 7);
     assert_int_equal(record->version, 12);
 }
@@ -163,7 +169,8 @@ test_record_missing(void **state)
 
         decode(&record, pairs, n, &rc, error);
 
-        optional = strstr(" hint scopes expires reason ", record_pairs[i].name)
+        optional = strstr(" hint scopes expires reason accepted ",
+                          record_pairs[i].name)
                    != NULL;
 
         assert_int_equal(rc, optional ? 0 : -1);
@@ -276,6 +283,25 @@ static const pair_t wrong[] = {
     { "updated_by", "" },
     { "reason", S256 "a" },
     { "reason", "a\x01" },
+    { "accepted", " " },
+    { "accepted", "5" },
+    { "accepted", "5:" },
+    { "accepted", ":6" },
+    { "accepted", "5:6:7" },
+    { "accepted", "0:6" },
+    { "accepted", "05:6" },
+    { "accepted", "-5:6" },
+    { "accepted", "5:06" },
+    { "accepted", "281474976710656:6" },
+    { "accepted", "5:10000000000000" },
+    { "accepted", " 5:6" },
+    { "accepted", "5:6 " },
+    { "accepted", "5:6  7:8" },
+    { "accepted", "5:6,7:8" },
+    { "accepted", "5 6:7" },
+    { "accepted", "5:6 7" },
+    { "accepted", "1:1 2:1 3:1 4:1 5:1 6:1 7:1 8:1 9:1 10:1 11:1 12:1 13:1 "
+                  "14:1 15:1 16:1 17:1" },
     { "created_version", "0" },
     { "created_version", "281474976710656" },
     { "version", "0" },
@@ -299,6 +325,10 @@ static const pair_t right[] = {
     { "created", "0" },
     { "reason", "" },
     { "reason", S256 },
+    { "accepted", "" },
+    { "accepted", "281474976710655:9999999999999" },
+    { "accepted", "1:1 2:1 3:1 4:1 5:1 6:1 7:1 8:1 9:1 10:1 11:1 12:1 13:1 "
+                  "14:1 15:1 16:1" },
     { "version", "281474976710655" },
 };
 
