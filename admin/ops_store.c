@@ -21,7 +21,7 @@
 static int library_compare(const redisReply *reply, apikey_library_t *library);
 static int meta_read(const redisReply *reply, apikey_ops_meta_t *meta);
 static int
-                   edge_read(const redisReply *pair,
+                   edge_read(const redisReply *reply,
                              void (*each)(void *ctx, const apikey_ops_edge_t *edge), void *ctx);
 static const char *edge_text(const json_t *renewal, const char *name);
 static uint64_t    edge_number(const json_t *renewal, const char *name);
@@ -349,7 +349,8 @@ apikey_ops_edges(apikey_ops_t *ops,
     }
 
     if (rc == -1) {
-        apikey_ops_misread(ops, "apikey_edges", "names and renewals");
+        apikey_ops_misread(ops, "apikey_edges",
+                           "names, renewals and verdicts");
     }
 
     freeReplyObject(reply);
@@ -359,27 +360,27 @@ apikey_ops_edges(apikey_ops_t *ops,
 
 
 static int
-edge_read(const redisReply *pair,
+edge_read(const redisReply *reply,
           void (*each)(void *ctx, const apikey_ops_edge_t *edge), void *ctx)
 {
     json_t           *renewal;
     apikey_ops_edge_t edge;
 
-    if (pair->type != REDIS_REPLY_ARRAY || pair->elements != 2
-        || pair->element[0]->type != REDIS_REPLY_STRING
-        || pair->element[1]->type != REDIS_REPLY_STRING)
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3
+        || reply->element[0]->type != REDIS_REPLY_STRING
+        || reply->element[1]->type != REDIS_REPLY_STRING)
     {
         return -1;
     }
 
     renewal =
-        json_loadb(pair->element[1]->str, pair->element[1]->len, 0, NULL);
+        json_loadb(reply->element[1]->str, reply->element[1]->len, 0, NULL);
     if (!json_is_object(renewal)) {
         json_decref(renewal);
         return -1;
     }
 
-    edge.name = pair->element[0]->str;
+    edge.name = reply->element[0]->str;
     edge.epoch = edge_text(renewal, "epoch");
     edge.address = edge_text(renewal, "address");
     edge.software = edge_text(renewal, "software");

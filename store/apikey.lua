@@ -5,7 +5,8 @@
 --
 -- The only writer of the store.  docs/store.md is the contract; this file
 -- keeps it.  From top to bottom: errors, validators, arguments, keys and
--- reading, change() through which every write goes, and the functions.
+-- reading, tokens, change() through which every change goes, edges, and the
+-- functions.
 --
 -- There is no rollback: a function checks its arguments and whatever it
 -- found in the store first, then hands a plan of writes to change(), which
@@ -102,6 +103,29 @@ local function or_empty(check)
     return function(value)
         if value ~= '' then
             return check(value)
+        end
+    end
+end
+
+
+-- At most max words that check() lets through, one blank between.
+local function words(max, check, named)
+    local must = between(0, max) .. ' of ' .. named .. ', one blank between'
+
+    return function(value)
+        local count, at = 0, 1
+
+        while at <= #value do
+            local blank = value:find(' ', at, true) or #value + 1
+
+            count = count + 1
+
+            if count > max or blank == #value or check(value:sub(at, blank - 1))
+            then
+                return must
+            end
+
+            at = blank + 1
         end
     end
 end
@@ -240,10 +264,40 @@ local version = integer(0, VERSION_MAX)
 local milliseconds = integer(0, 9999999999999)
 local actor = text(1, 128)
 local reason = text(0, 256)
+local token = chars(16, 64, 'A-Za-z0-9_-', 'A-Z a-z 0-9 _ -')
 
 
--- What a key's record, a member and meta are made of, in the order in which
--- entries show them: name, validator, and whether it may be absent.
+-- What tells one revocation of a key from another, in whatever history: the
+-- version that made it and its time.
+local function revocation(value)
+    local number, stamp = value:match('^(%d+):(%d+)$')
+
+    if not number or number == '0' or version(number) or milliseconds(stamp)
+    then
+        return '<version>:<milliseconds>'
+    end
+end
+
+
+local function conflict(value)
+    local id, seen = value:match('^([^:]*):(.*)$')
+
+    if not id or key_id(id) or revocation(seen) then
+        return '<key id>:<version>:<milliseconds>'
+    end
+end
+
+
+local ACCEPTED_MAX = 16
+local revocations = words(ACCEPTED_MAX, revocation,
+                          '<version>:<milliseconds>')
+local conflict_keys = words(100, conflict,
+                            '<key id>:<version>:<milliseconds>')
+local boots = words(8, hex(32), '32 lower-case hex digits')
+
+
+-- What the objects of the store are made of, in the order in which entries
+-- show them: name, validator, and whether it may be absent.
 local RECORD = {
     { 'id', key_id },
     { 'status', status },
@@ -260,6 +314,7 @@ local RECORD = {
     { 'updated', milliseconds },
     { 'updated_by', actor },
     { 'reason', text(1, 256), true },
+    { 'accepted', revocations, true },
     { 'created_version', version },
     { 'version', version },
 }
@@ -272,6 +327,24 @@ local MEMBER = {
     { 'created', milliseconds },
     { 'updated', milliseconds },
 }
+
+local EDGE = {
+    { 'name', edge_name },
+    { 'version', version, true },
+    { 'epoch', hex(32), true },
+}
+
+-- Beside these there is `at`, a number.
+local RENEWAL = {
+    { 'boot', hex(32) },
+    { 'version', version },
+    { 'epoch', hex(32) },
+    { 'chain', hex(40) },
+    { 'address', text(0, 128) },
+    { 'software', text(0, 128) },
+}
+
+local CONFLICTS = { { 'boot' }, { 'total' }, { 'keys' } }
 
 local META = {
     { 'schema', one_of({ '1' }) },
@@ -545,10 +618,91 @@ local function by_version(sets, newest_first, cursor, limit)
 end
 
 
+-- tokens ---------------------------------------------------------------------
+--
+-- A caller whose answer was lost calls again with the same token: what was
+-- answered is kept with the change, in one plan.
+
+local TOKEN_LIFE = '3600000'    -- milliseconds
+local TOKEN = { token, false }
+
+
+-- By value, whatever the order in which they came, and whether a default was
+-- given or not.  The epoch is in it: what an emptied store promised is void.
+local function fingerprint(meta, name, a)
+    local names, parts = {}, { name, meta.epoch }
+
+    for argument, value in pairs(a) do
+        if value and argument ~= 'token' then
+            names[#names + 1] = argument
+        end
+    end
+
+    table.sort(names)
+
+    for _, argument in ipairs(names) do
+        parts[#parts + 1] = argument .. '=' .. #a[argument] .. ':'
+                            .. a[argument]
+    end
+
+    return redis.sha1hex(table.concat(parts, ' '))
+end
+
+
+-- What a call with a token keeps, and the answer if it was kept before; nil
+-- and nil for a call without one.
+local function receipt_of(store, meta, name, a)
+    if not a.token then
+        return nil, nil
+    end
+
+    local receipt = { key = store .. ':token:' .. a.token,
+                      fingerprint = fingerprint(meta, name, a) }
+    local kept = redis.call('GET', receipt.key)
+
+    if not kept then
+        return receipt, nil
+    end
+
+    local ok, before = pcall(cjson.decode, kept)
+
+    if not ok or type(before) ~= 'table' or type(before.answer) ~= 'table'
+    then
+        fail('BADSTORE', '%s is damaged', receipt.key)
+    end
+
+    if before.fingerprint ~= receipt.fingerprint then
+        fail('TOKEN', 'the token was used for another call')
+    end
+
+    return receipt, append(before.answer, 'replayed', '1')
+end
+
+
+local function keep(receipt, answer)
+    return { 'SET', receipt.key,
+             cjson.encode({ fingerprint = receipt.fingerprint,
+                            answer = answer }), 'PX', TOKEN_LIFE }
+end
+
+
+-- The answer of a call that found nothing to change.  It is kept too: a copy
+-- of the call that arrives late must not do then what it did not do now.
+local function unchanged(meta, receipt, answer)
+    append(answer, 'head', meta.version, 'chain', meta.chain)
+
+    if receipt then
+        redis.call(unpack(keep(receipt, answer)))
+    end
+
+    return answer
+end
+
+
 -- change ---------------------------------------------------------------------
 
 local TYPES = { XADD = 'stream', HSET = 'hash', HDEL = 'hash',
-                ZADD = 'zset', ZREM = 'zset' }
+                ZADD = 'zset', ZREM = 'zset', SET = 'string' }
 
 
 -- By hand, for the order of the fields; cjson for what is in the quotes.
@@ -602,46 +756,217 @@ end
 
 
 -- The one way to change anything: raises the version, chains and appends the
--- entry, applies the plan (a list of Redis commands) and publishes.  `what`
--- is the entry: op, at, actor, reason, and one of key, member or meta with
--- its fields.
-local function change(store, meta, what, subject, fields, object, plan)
+-- entry, applies the plan, publishes, and keeps the answer if the call has a
+-- token.  `a` holds the call's actor and reason; `c` is the change:
+--
+--     op, at
+--     subject, fields, object   the entry's key, member, meta or edge
+--     plan                      Redis commands
+--     receipt                   of receipt_of(), or nil
+--     answer                    to which `head` and `chain` are added
+--
+local function change(store, meta, a, c)
     local head = next_version(meta)
     local entry = table.concat({
-        '{"op":', cjson.encode(what.op),
-        ',"at":', what.at,
-        ',"actor":', cjson.encode(what.actor),
-        ',"reason":', cjson.encode(what.reason),
-        ',"', subject, '":', json(fields, object), '}',
+        '{"op":', cjson.encode(c.op),
+        ',"at":', c.at,
+        ',"actor":', cjson.encode(a.actor),
+        ',"reason":', cjson.encode(a.reason),
+        ',"', c.subject, '":', json(c.fields, c.object), '}',
     })
     local chain = redis.sha1hex(meta.chain .. '\n' .. entry)
+    local answer = append(c.answer, 'head', head, 'chain', chain)
 
     -- The log first: it alone may refuse what the checks let through, an id
     -- that is not above its last.
-    table.insert(plan, 1, { 'XADD', store .. ':log', 'MAXLEN', '~',
-                            meta.log_length, head .. '-0',
-                            'chain', chain, 'entry', entry })
-    plan[#plan + 1] = { 'HSET', store .. ':meta', 'version', head,
-                        'chain', chain }
-    plan[#plan + 1] = { 'PUBLISH', store .. ':events',
-                        table.concat({ head, meta.chain, chain, entry }, ' ') }
+    local plan = { { 'XADD', store .. ':log', 'MAXLEN', '~',
+                     meta.log_length, head .. '-0',
+                     'chain', chain, 'entry', entry } }
+
+    append(plan, unpack(c.plan))
+    append(plan, { 'HSET', store .. ':meta', 'version', head,
+                   'chain', chain })
+
+    if c.receipt then
+        append(plan, keep(c.receipt, answer))
+    end
+
+    append(plan, { 'PUBLISH', store .. ':events',
+                   table.concat({ head, meta.chain, chain, entry }, ' ') })
 
     check_plan(plan)
 
     for i, write in ipairs(plan) do
-        local answer = redis.pcall(unpack(write))
+        local failed = redis.pcall(unpack(write))
 
-        if type(answer) == 'table' and answer.err then
-            if i == 1 and answer.err:find('^ERR') then
+        if type(failed) == 'table' and failed.err then
+            if i == 1 and failed.err:find('^ERR') then
                 fail('BADSTORE', '%s:log has entries beyond version %s', store,
                      meta.version)
             end
 
-            error(answer)
+            error(failed)
         end
     end
 
-    return head
+    return answer
+end
+
+
+-- What writes a changed record, whose status was `old`.
+local function record_plan(store, record, old)
+    local key = store .. ':key:' .. record.id
+    local by_status = store .. ':status:'
+    local by_tenant = store .. ':tenant:' .. record.tenant .. ':'
+    local plan = { { 'HDEL', key, 'reason', 'accepted' },
+                   hset(key, RECORD, record) }
+
+    if record.status ~= old then
+        append(plan,
+               { 'ZREM', by_status .. old, record.id },
+               { 'ZADD', by_status .. record.status, record.created_version,
+                 record.id },
+               { 'ZREM', by_tenant .. old, record.id },
+               { 'ZADD', by_tenant .. record.status, record.created_version,
+                 record.id })
+    end
+
+    return plan
+end
+
+
+local function record_answer(meta, record, changed)
+    return { 'id', record.id, 'version', record.version, 'epoch', meta.epoch,
+             'at', record.updated, 'status', record.status,
+             'changed', changed }
+end
+
+
+-- Puts a key's record into a status, its own or another.  A revoked key has
+-- nothing accepted: whatever was, this revocation is another.
+local function change_record(store, meta, a, receipt, op, record, to, also)
+    local old = record.status
+
+    record.status = to
+    record.updated = now()
+    record.updated_by = a.actor
+    record.reason = a.reason ~= '' and a.reason or nil
+    record.version = next_version(meta)
+
+    if to == 'revoked' then
+        record.accepted = nil
+    end
+
+    return change(store, meta, a, {
+        op = op, at = record.updated, receipt = receipt,
+        subject = 'key', fields = RECORD, object = record,
+        plan = record_plan(store, record, old),
+        answer = append(record_answer(meta, record, '1'), unpack(also)),
+    })
+end
+
+
+-- edges ----------------------------------------------------------------------
+
+-- How what an edge has applied, or any version with its chain, stands to the
+-- store's history as it is now.
+local function verdict(store, meta, a)
+    if a.epoch ~= meta.epoch then
+        return 'epoch'
+    end
+
+    local applied = tonumber(a.version)
+
+    if applied > meta.head then
+        return 'ahead'
+    end
+
+    local chain = meta.chain
+
+    if applied < meta.head then
+        local id = a.version .. '-0'
+        local entry = redis.call('XRANGE', store .. ':log', id, id)[1]
+
+        if not entry then
+            return 'trimmed'
+        end
+
+        chain = entry[2][2]
+    end
+
+    return a.chain == chain and 'ok' or 'fork'
+end
+
+
+-- What was recorded of an edge's last renewal: the fields that are sound.
+-- What somebody else wrote there must not stop a renewal.
+local function renewal_of(recorded)
+    local ok, object = pcall(cjson.decode, recorded or '')
+    local renewal = {}
+
+    if not ok or type(object) ~= 'table' then
+        return renewal
+    end
+
+    for _, field in ipairs(RENEWAL) do
+        local name, check = field[1], field[2]
+        local value = object[name]
+
+        if type(value) == 'string' and not check(value) then
+            renewal[name] = value
+        end
+    end
+
+    if type(object.at) == 'number' and object.at >= 0 and object.at < 1e13 then
+        renewal.at = math.floor(object.at)
+    end
+
+    return renewal
+end
+
+
+local function renewal_json(renewal, at)
+    return json(RENEWAL, renewal):sub(1, -2) .. ',"at":' .. at .. '}'
+end
+
+
+-- Whether whoever renewed last may still be deciding by that renewal, at a
+-- time: its clock may be 2 % slow, and 100 ms are for what lies between its
+-- clock's readings and ours.
+local function may_last(meta, renewal, at)
+    return renewal.at ~= nil
+           and tonumber(at) - renewal.at <= tonumber(meta.lease) * 1.02 + 100
+end
+
+
+-- Whether another daemon renews under this name: one that this has not taken
+-- over the table from.
+local function is_held(meta, renewal, a, at)
+    return a.after and renewal.boot and renewal.boot ~= a.boot
+           and not (' ' .. a.after .. ' '):find(' ' .. renewal.boot .. ' ', 1,
+                                                true)
+           and may_last(meta, renewal, at)
+end
+
+
+-- All edges by name: name, renewal as recorded, and how it stands to the
+-- history.
+local function edges_of(store, meta)
+    local list = {}
+
+    for edge, recorded in pairs(read_hash(store .. ':edges') or {}) do
+        local renewal = renewal_of(recorded)
+        local known = renewal.version and renewal.chain
+
+        list[#list + 1] = { edge, recorded, known
+                            and verdict(store, meta, renewal) or 'epoch' }
+    end
+
+    table.sort(list, function(one, other)
+        return one[1] < other[1]
+    end)
+
+    return list
 end
 
 
@@ -668,7 +993,9 @@ local function init(store, args)
 
     local rest = status_sets(store)
 
-    for _, name in ipairs({ 'log', 'digests', 'members', 'edges' }) do
+    for _, name in ipairs({ 'log', 'digests', 'members', 'edges',
+                            'conflicts' })
+    do
         rest[#rest + 1] = store .. ':' .. name
     end
 
@@ -683,13 +1010,14 @@ local function init(store, args)
         peppers = a.pepper, log_length = a.log_length,
         head = 0, chain = a.epoch,
     }
-    local head = change(store, meta, { op = 'init', at = now(),
-                                       actor = a.actor, reason = a.reason },
-                        'meta', META, meta,
-                        { hset(store .. ':meta', META, meta) })
 
-    return { 'epoch', a.epoch, 'version', head, 'lease', a.lease,
-             'prefix', a.prefix }
+    return change(store, meta, a, {
+        op = 'init', at = now(),
+        subject = 'meta', fields = META, object = meta,
+        plan = { hset(store .. ':meta', META, meta) },
+        answer = { 'epoch', a.epoch, 'version', next_version(meta),
+                   'lease', a.lease, 'prefix', a.prefix },
+    })
 end
 
 
@@ -731,8 +1059,15 @@ local function member_put(store, args)
         tenant = { member_id },
         actor = { actor },
         reason = { reason, '' },
+        token = TOKEN,
     })
     local meta = open(store)
+    local receipt, answer = receipt_of(store, meta, 'member_put', a)
+
+    if answer then
+        return answer
+    end
+
     local at = now()
     local key = store .. ':member:' .. a.id
     local old
@@ -742,8 +1077,10 @@ local function member_put(store, args)
 
         if fits(old, { name = a.name, email = a.email, tenant = a.tenant })
         then
-            return { 'id', a.id, 'version', meta.version, 'epoch', meta.epoch,
-                     'at', old.updated, 'changed', '0' }
+            return unchanged(meta, receipt, {
+                'id', a.id, 'version', meta.version, 'epoch', meta.epoch,
+                'at', old.updated, 'changed', '0',
+            })
         end
 
         if old.tenant ~= a.tenant
@@ -759,15 +1096,17 @@ local function member_put(store, args)
         id = a.id, name = a.name, email = a.email, tenant = a.tenant,
         created = old and old.created or at, updated = at,
     }
-    local head = change(store, meta, { op = 'member', at = at,
-                                       actor = a.actor, reason = a.reason },
-                        'member', MEMBER, member, {
-        hset(key, MEMBER, member),
-        { 'ZADD', store .. ':members', '0', a.id },
-    })
 
-    return { 'id', a.id, 'version', head, 'epoch', meta.epoch, 'at', at,
-             'changed', '1' }
+    return change(store, meta, a, {
+        op = 'member', at = at, receipt = receipt,
+        subject = 'member', fields = MEMBER, object = member,
+        plan = {
+            hset(key, MEMBER, member),
+            { 'ZADD', store .. ':members', '0', a.id },
+        },
+        answer = { 'id', a.id, 'version', next_version(meta),
+                   'epoch', meta.epoch, 'at', at, 'changed', '1' },
+    })
 end
 
 
@@ -855,8 +1194,14 @@ local function create(store, args)
         status = { one_of({ 'enabled', 'disabled' }), 'enabled' },
         actor = { actor },
         reason = { reason, '' },
+        token = TOKEN,
     })
     local meta = open(store)
+    local receipt, answer = receipt_of(store, meta, 'create', a)
+
+    if answer then
+        return answer
+    end
 
     if redis.call('EXISTS', store .. ':key:' .. a.id) == 1 then
         fail('DUPID', 'a key with the id %s exists', a.id)
@@ -899,18 +1244,20 @@ local function create(store, args)
         version = head,
     }
 
-    change(store, meta, { op = 'create', at = at, actor = a.actor,
-                          reason = a.reason }, 'key', RECORD, record, {
-        hset(store .. ':key:' .. a.id, RECORD, record),
-        { 'HSET', store .. ':digests', a.digest, a.id },
-        { 'ZADD', store .. ':status:' .. a.status, head, a.id },
-        { 'ZADD', store .. ':tenant:' .. tenant .. ':' .. a.status, head,
-          a.id },
-        { 'ZADD', store .. ':of:' .. a.member, head, a.id },
+    return change(store, meta, a, {
+        op = 'create', at = at, receipt = receipt,
+        subject = 'key', fields = RECORD, object = record,
+        plan = {
+            hset(store .. ':key:' .. a.id, RECORD, record),
+            { 'HSET', store .. ':digests', a.digest, a.id },
+            { 'ZADD', store .. ':status:' .. a.status, head, a.id },
+            { 'ZADD', store .. ':tenant:' .. tenant .. ':' .. a.status, head,
+              a.id },
+            { 'ZADD', store .. ':of:' .. a.member, head, a.id },
+        },
+        answer = { 'id', a.id, 'version', head, 'epoch', meta.epoch, 'at', at,
+                   'status', a.status },
     })
-
-    return { 'id', a.id, 'version', head, 'epoch', meta.epoch, 'at', at,
-             'status', a.status }
 end
 
 
@@ -918,45 +1265,28 @@ local function set_status(store, args)
     local a = arguments(args, { { 'id', key_id }, { 'status', status } }, {
         actor = { actor },
         reason = { reason, '' },
+        token = TOKEN,
     })
     local meta = open(store)
-    local record = read_key(store, a.id)
-    local old = record.status
+    local receipt, answer = receipt_of(store, meta, 'set_status', a)
 
-    if old == a.status then
-        return { 'id', a.id, 'version', record.version, 'epoch', meta.epoch,
-                 'at', record.updated, 'status', old, 'changed', '0' }
+    if answer then
+        return answer
     end
 
-    if old == 'revoked' then
+    local record = read_key(store, a.id)
+
+    if record.status == a.status then
+        return unchanged(meta, receipt, record_answer(meta, record, '0'))
+    end
+
+    if record.status == 'revoked' then
         fail('REVOKED', 'the key %s is revoked, for ever: create a new one',
              a.id)
     end
 
-    local at = now()
-    local head = next_version(meta)
-    local key = store .. ':key:' .. a.id
-    local by_status = store .. ':status:'
-    local by_tenant = store .. ':tenant:' .. record.tenant .. ':'
-
-    record.status = a.status
-    record.updated = at
-    record.updated_by = a.actor
-    record.reason = a.reason ~= '' and a.reason or nil
-    record.version = head
-
-    change(store, meta, { op = 'set_status', at = at, actor = a.actor,
-                          reason = a.reason }, 'key', RECORD, record, {
-        { 'HDEL', key, 'reason' },
-        hset(key, RECORD, record),
-        { 'ZREM', by_status .. old, a.id },
-        { 'ZADD', by_status .. a.status, record.created_version, a.id },
-        { 'ZREM', by_tenant .. old, a.id },
-        { 'ZADD', by_tenant .. a.status, record.created_version, a.id },
-    })
-
-    return { 'id', a.id, 'version', head, 'epoch', meta.epoch, 'at', at,
-             'status', a.status, 'changed', '1' }
+    return change_record(store, meta, a, receipt, 'set_status', record,
+                         a.status, {})
 end
 
 
@@ -1008,50 +1338,10 @@ local function list(store, args)
 end
 
 
--- How what an edge has applied stands to the store's history.
-local function verdict(store, meta, a)
-    local applied = tonumber(a.version)
-
-    if a.epoch ~= meta.epoch then
-        return 'epoch'
-    end
-
-    if applied > meta.head then
-        return 'ahead'
-    end
-
-    local chain = meta.chain
-
-    if applied < meta.head then
-        local id = a.version .. '-0'
-        local entry = redis.call('XRANGE', store .. ':log', id, id)[1]
-
-        if not entry then
-            return 'trimmed'
-        end
-
-        chain = entry[2][2]
-    end
-
-    return a.chain == chain and 'ok' or 'fork'
-end
-
-
--- When an edge renewed last, of what was recorded then.
-local function renewed_at(recorded)
-    local ok, renewal = pcall(cjson.decode, recorded or '')
-
-    return ok and type(renewal) == 'table' and tonumber(renewal.at) or nil
-end
-
-
-local RENEWAL = { { 'boot' }, { 'version' }, { 'epoch' }, { 'address' },
-                  { 'software' } }
-
-
 local function renew(store, args)
     local a = arguments(args, { { 'edge', edge_name } }, {
         boot = { hex(32) },
+        after = { boots, false },
         epoch = { or_empty(hex(32)), '' },
         version = { or_empty(version), '' },
         chain = { or_empty(hex(40)), '' },
@@ -1067,37 +1357,233 @@ local function renew(store, args)
     end
 
     local meta = open(store)
-    local edges = store .. ':edges'
-    local before = renewed_at(redis.call('HGET', edges, a.edge))
+    local key = store .. ':edges'
+    local last = renewal_of(redis.call('HGET', key, a.edge))
     local at = now()
-    local found = verdict(store, meta, a)
+    local found
 
-    if found == 'ok' then
-        redis.call('HSET', edges, a.edge,
-                   json(RENEWAL, a):sub(1, -2) .. ',"at":' .. at .. '}')
+    if is_held(meta, last, a, at) then
+        found = 'name'
+
+        -- The clock went back: by that time the name would be held until
+        -- the clock is there again; from now on it is for one lease.
+        if last.at > tonumber(at) then
+            redis.call('HSET', key, a.edge, renewal_json(last, at))
+        end
+
+    else
+        found = verdict(store, meta, a)
+
+        if found == 'ok' then
+            redis.call('HSET', key, a.edge, renewal_json(a, at))
+        end
     end
 
     return { 'verdict', found, 'epoch', meta.epoch, 'version', meta.version,
              'chain', meta.chain, 'lease', meta.lease, 'previous',
-             before and digits(math.max(0, tonumber(at) - before)) or '' }
+             last.at and digits(math.max(0, tonumber(at) - last.at)) or '',
+             'holder', last.address or '' }
 end
 
 
 local function edges(store, args)
     arguments(args, {}, {})
-    open(store)
 
-    local answer = {}
+    return edges_of(store, open(store))
+end
 
-    for edge, renewal in pairs(read_hash(store .. ':edges') or {}) do
-        answer[#answer + 1] = { edge, renewal }
+
+local function acks(store, args)
+    local a = arguments(args, { { 'epoch', hex(32) }, { 'version', version },
+                                { 'chain', hex(40) } }, {})
+    local meta = open(store)
+
+    return { verdict(store, meta, a), meta.version, now(), meta.lease,
+             edges_of(store, meta) }
+end
+
+
+local function edge_forget(store, args)
+    local a = arguments(args, { { 'edge', edge_name } }, {
+        actor = { actor },
+        reason = { reason, '' },
+        token = TOKEN,
+    })
+    local meta = open(store)
+    local receipt, answer = receipt_of(store, meta, 'edge_forget', a)
+
+    if answer then
+        return answer
     end
 
-    table.sort(answer, function(a, b)
-        return a[1] < b[1]
+    local recorded = redis.call('HGET', store .. ':edges', a.edge)
+
+    if not recorded and not redis.call('HGET', store .. ':conflicts', a.edge)
+    then
+        fail('NOEDGE', 'no edge has the name %s', a.edge)
+    end
+
+    local at = now()
+    local renewal = renewal_of(recorded)
+
+    if may_last(meta, renewal, at) then
+        fail('LIVE', 'the edge %s renewed its lease of %s ms so recently that'
+                     .. ' it may last: stop the edge first', a.edge,
+             meta.lease)
+    end
+
+    return change(store, meta, a, {
+        op = 'forget', at = at, receipt = receipt,
+        subject = 'edge', fields = EDGE,
+        object = { name = a.edge, version = renewal.version,
+                   epoch = renewal.epoch },
+        plan = {
+            { 'HDEL', store .. ':edges', a.edge },
+            { 'HDEL', store .. ':conflicts', a.edge },
+        },
+        answer = { 'edge', a.edge, 'version', next_version(meta),
+                   'epoch', meta.epoch, 'at', at },
+    })
+end
+
+
+-- No change: an edge tells what it sees, as with a renewal.
+local function conflicts_put(store, args)
+    local a = arguments(args, { { 'edge', edge_name } }, {
+        boot = { hex(32) },
+        total = { version },
+        keys = { conflict_keys, '' },
+    })
+    local _, named = a.keys:gsub('[^ ]+', '')
+
+    if named > tonumber(a.total) then
+        fail('BADARG', 'keys must be no more than total says')
+    end
+
+    open(store)
+
+    local key = store .. ':conflicts'
+    local at = now()
+
+    if a.total == '0' then
+        redis.call('HDEL', key, a.edge)
+
+    else
+        redis.call('HSET', key, a.edge, json(CONFLICTS, a):sub(1, -2)
+                                        .. ',"at":' .. at .. '}')
+    end
+
+    return { 'edge', a.edge, 'total', a.total, 'at', at }
+end
+
+
+local function conflicts(store, args)
+    arguments(args, {}, {})
+    open(store)
+
+    local list = {}
+
+    for edge, reported in pairs(read_hash(store .. ':conflicts') or {}) do
+        list[#list + 1] = { edge, reported }
+    end
+
+    table.sort(list, function(one, other)
+        return one[1] < other[1]
     end)
 
-    return answer
+    return list
+end
+
+
+-- The revocations of a key that edges hold to, oldest first, each once.
+local function conflicts_of(store, id)
+    local found = {}
+
+    for _, reported in pairs(read_hash(store .. ':conflicts') or {}) do
+        local ok, object = pcall(cjson.decode, reported)
+        local keys = ok and type(object) == 'table' and object.keys
+
+        if type(keys) == 'string' and not conflict_keys(keys) then
+            for seen in keys:gmatch(id .. ':(%d+:%d+)') do
+                found[#found + 1] = seen
+            end
+        end
+    end
+
+    table.sort(found, function(one, other)
+        local version_1, stamp_1 = one:match('(%d+):(%d+)')
+        local version_2, stamp_2 = other:match('(%d+):(%d+)')
+
+        if stamp_1 ~= stamp_2 then
+            return tonumber(stamp_1) < tonumber(stamp_2)
+        end
+
+        return tonumber(version_1) < tonumber(version_2)
+    end)
+
+    return found
+end
+
+
+-- What a record has accepted, and these too; the newest that fit.
+local function accept(record, seen)
+    local list, known = {}, {}
+    local all = (record.accepted or '') .. ' ' .. table.concat(seen, ' ')
+
+    for one in all:gmatch('[^ ]+') do
+        if not known[one] then
+            known[one] = true
+            list[#list + 1] = one
+        end
+    end
+
+    return table.concat(list, ' ', math.max(1, #list - ACCEPTED_MAX + 1))
+end
+
+
+local function settle(store, args)
+    local a = arguments(args, { { 'id', key_id } }, {
+        as = { one_of({ 'revoked', 'accepted' }) },
+        actor = { actor },
+        reason = { reason, '' },
+        token = TOKEN,
+    })
+    local meta = open(store)
+    local receipt, answer = receipt_of(store, meta, 'settle', a)
+
+    if answer then
+        return answer
+    end
+
+    local record = read_key(store, a.id)
+    local seen = conflicts_of(store, a.id)
+    if #seen == 0 then
+        fail('NOCONFLICT', 'no edge reports that it holds the key %s revoked'
+                           .. ' against the store', a.id)
+    end
+
+    local to, accepted = 'revoked', nil
+
+    if a.as == 'accepted' then
+        if record.status == 'revoked' then
+            fail('REVOKED', 'the key %s is revoked in the store too: there is'
+                            .. ' nothing to accept', a.id)
+        end
+
+        to, accepted = record.status, accept(record, seen)
+    end
+
+    local also = { 'accepted', accepted or '' }
+
+    if record.status == to and record.accepted == accepted then
+        return unchanged(meta, receipt,
+                         append(record_answer(meta, record, '0'),
+                                unpack(also)))
+    end
+
+    record.accepted = accepted
+
+    return change_record(store, meta, a, receipt, 'settle', record, to, also)
 end
 
 
@@ -1173,9 +1659,14 @@ register('apikey_member_get', member_get, 'no-writes')
 register('apikey_members', members, 'no-writes')
 register('apikey_create', create)
 register('apikey_set_status', set_status, 'allow-oom')
+register('apikey_settle', settle, 'allow-oom')
 register('apikey_get', get, 'no-writes')
 register('apikey_list', list, 'no-writes')
 register('apikey_renew', renew, 'allow-oom')
 register('apikey_edges', edges, 'no-writes')
+register('apikey_acks', acks, 'no-writes')
+register('apikey_edge_forget', edge_forget, 'allow-oom')
+register('apikey_conflicts_put', conflicts_put, 'allow-oom')
+register('apikey_conflicts', conflicts, 'no-writes')
 register('apikey_since', since, 'no-writes')
 register('apikey_snapshot', snapshot, 'no-writes')

@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# The two Redis users, made by the very lines of docs/store.md: what each may
+# The three Redis users, made by the very lines of docs/store.md: what each may
 # do, and that what one may not do is refused before anything has changed.
 
 use strict;
@@ -16,11 +16,12 @@ my $S      = '{apikey}';
 my $HEX32  = '0123456789abcdef' x 2;
 my $PEPPER = "p1:$Apikey::Redis::FINGERPRINT";
 my $ID     = Apikey::Redis::key_id(1);
+my $OTHER  = Apikey::Redis::key_id(2);
 
 my $r = Apikey::Redis->start->load_library;
 
 $r->init;
-$r->create(id => $ID);
+$r->create(id => $_) for $ID, $OTHER;
 $r->ok('SET', 'other', 'mine');
 
 my %line = do {
@@ -28,8 +29,9 @@ my %line = do {
     map { /^ACL SETUSER (\S+) (.*)/ ? ($1 => $2) : () } <$fh>;
 };
 
-is_deeply([sort keys %line], ['apikey-admin', 'apikey-sync'],
-    'two users are documented');
+is_deeply([sort keys %line],
+    ['apikey-admin', 'apikey-canary', 'apikey-sync'],
+    'three users are documented');
 
 sub user {
     my ($name, $rules) = @_;
@@ -64,25 +66,39 @@ sub denied {
 
 my $serial = 100;
 
-sub writes {
-    my $new    = Apikey::Redis::key_id(++$serial);
+sub other_status {
     my $status = $r->fcall_hash('get', $ID)->{status};
+
+    return $status eq 'enabled' ? 'disabled' : 'enabled';
+}
+
+# Calls that would change something, each with a token but for init.  The edge
+# e0 is long gone, and holds a key revoked.
+sub writes {
+    my $new = Apikey::Redis::key_id(++$serial);
+    my $n   = 0;
+
+    $r->ok('HSET', "$S:edges", 'e0', '{"at":1}');
+    $r->fcall_ok('conflicts_put', 'e0', boot => $HEX32, total => 1,
+        keys => "$ID:2:$serial");
 
     return (
         [init => epoch => $HEX32, pepper => $PEPPER, actor => 'a'],
-        [member_put => "mem_$serial", name => 'n', tenant => 't',
-            actor => 'a'],
+        map { [@$_, actor => 'a',
+               token => sprintf 'token-%d-%08d', ++$n, $serial] }
+        [member_put => "mem_$serial", name => 'n', tenant => 't'],
         [create => $new, digest => Apikey::Redis::hex_text(64, $serial),
-            pepper => $PEPPER, name => 'n', member => 'mem_1', actor => 'a'],
-        [set_status => $ID, $status eq 'enabled' ? 'disabled' : 'enabled',
-            actor => 'a'],
+            pepper => $PEPPER, name => 'n', member => 'mem_1'],
+        [set_status => $ID, other_status()],
+        [settle => $ID, as => 'accepted'],
+        [edge_forget => 'e0'],
     );
 }
 
 my @reads = (
     ['meta'], ['members'], ['member_get', 'mem_1'], ['get', $ID], ['list'],
     ['list', member => 'mem_1'], ['edges'], ['since', 0, 10],
-    ['snapshot', 0, 10],
+    ['snapshot', 0, 10], ['acks', $HEX32, 1, 'a' x 40], ['conflicts'],
 );
 
 sub fcall {
@@ -108,6 +124,10 @@ my @applied = (boot => $HEX32, epoch => $meta->{epoch},
 
 is({ @{ fcall($sync, 'FCALL', 'renew', 'e1', @applied) } }->{verdict}, 'ok',
     'sync: renews');
+
+is(error_name(fcall($sync, 'FCALL', 'conflicts_put', 'e1', boot => $HEX32,
+                    @$_)), 'no error', "sync: reports conflicts: @$_")
+    for [total => 1, keys => "$ID:2:3"], [total => 0];
 
 is(error_name($sync->call(@$_)), 'no error', "sync: @$_") for (
     ['HGETALL', "$S:key:$ID"], ['PING'], ['INFO', 'server'], ['SELECT', 0],
@@ -148,14 +168,49 @@ for my $write (writes()) {
     is(error_name(fcall($admin, 'FCALL', @$write)),
         $write->[0] eq 'init' ? 'INITED' : 'no error',
         "admin: apikey_$write->[0]");
+
+    next if $write->[0] eq 'init';
+
+    is({ @{ fcall($admin, 'FCALL', @$write) } }->{replayed}, 1,
+        '... and again with its token');
 }
 
-is(error_name($admin->call('FUNCTION', 'LIST')), 'no error',
-    'admin: FUNCTION LIST');
+is(error_name($admin->call(@$_)), 'no error', "admin: @$_") for (
+    ['FUNCTION', 'LIST'], ['WAIT', 0, 1],
+);
 
-# ---- neither -----------------------------------------------------------------
+# ---- apikey-canary -----------------------------------------------------------
 
-for my $row ([sync => $sync], [admin => $admin]) {
+my $canary = user('apikey-canary', $line{'apikey-canary'} =~ s/KEY_ID/$ID/r);
+
+for (1 .. 2) {
+    my $status = other_status();
+
+    is({ @{ fcall($canary, 'FCALL', 'set_status', $ID, $status,
+                  actor => 'canary') } }->{status}, $status,
+        "canary: $status its key");
+}
+
+denied($canary, "canary: apikey_$_->[0] @$_[1, 2]", 'FCALL', "apikey_$_->[0]",
+       1, $S, @$_[1 .. $#$_])
+    for (map { [@$_[0 .. $#$_ - 2]] }    # without its token
+             grep { $_->[0] !~ /^(?:init|set_status)$/ } writes()),
+        [set_status => $ID, 'revoked', actor => 'a'],
+        [set_status => $OTHER, 'disabled', actor => 'a'],
+        [renew => 'e1', @applied],
+        [conflicts_put => 'e1', boot => $HEX32, total => 1],
+        [conflicts_put => 'e1', boot => $HEX32, total => 0];
+
+denied($canary, "canary: @$_", @$_) for (
+    ['HSET', "$S:key:$OTHER", 'status', 'enabled'],
+    ['HSET', "$S:edges", 'e1', 'x'], ['HSET', "$S:conflicts", 'e1', 'x'],
+    ['HSET', "$S:digests", 'x', 'y'], ['ZADD', "$S:status:revoked", 1, $ID],
+    ['HGETALL', "$S:key:$OTHER"],
+);
+
+# ---- none of them ------------------------------------------------------------
+
+for my $row ([sync => $sync], [admin => $admin], [canary => $canary]) {
     my ($name, $client) = @$row;
 
     denied($client, "$name: @$_", @$_) for (
@@ -187,13 +242,21 @@ for my $row ([sync => $sync], [admin => $admin]) {
 denied($sync, "sync: @$_", @$_) for (
     ['PUBLISH', "$S:events", 'x'], ['HSET', "$S:meta", 'version', 1],
     ['HSET', "$S:key:$ID", 'status', 'enabled'],
-    ['HDEL', "$S:edges", 'e1'], ['XADD', "$S:log", '*', 'x', 'y'],
+    ['HDEL', "$S:edges", 'e1'], ['HDEL', "$S:key:$ID", 'reason'],
+    ['SET', "$S:token:" . 't' x 16, 'x'], ['XADD', "$S:log", '*', 'x', 'y'],
     ['ZADD', "$S:members", 0, 'x'],
 );
 
 # ---- a user that lacks one permission of admin's -----------------------------
 
-for my $lacks (qw(+hset +hdel +zadd +zrem +xadd +publish &{apikey}:events
+my %writes_by = (
+    '+hdel' => qr/^(?:set_status|settle|edge_forget)$/,
+    '+zadd' => qr/^(?:member_put|create|set_status)$/,
+    '+zrem' => qr/^set_status$/,
+);
+
+for my $lacks (qw(+get +set +hset +hdel +zadd +zrem +xadd +publish
+                  &{apikey}:events
                   %RW~{apikey}:*)) {
     my $rules = $line{'apikey-admin'};
 
@@ -206,8 +269,7 @@ for my $lacks (qw(+hset +hdel +zadd +zrem +xadd +publish &{apikey}:events
         my ($name, @args) = @$write;
 
         next if $name eq 'init';
-        next if $lacks eq '+hdel' && $name ne 'set_status';
-        next if $lacks eq '+zrem' && $name ne 'set_status';
+        next if $name !~ ($writes_by{$lacks} // qr/./);
 
         denied($client, "lacking $lacks: apikey_$name", 'FCALL',
             "apikey_$name", 1, $S, @args);

@@ -67,6 +67,7 @@ my %create = (digest => $HEX64, pepper => $PEPPER, name => 'ci',
               member => 'mem_1', actor => 'ops');
 my %renew = (boot => $HEX32, epoch => $HEX32, version => 1,
              chain => 'a' x 40);
+my %report = (boot => $HEX32, total => 1);
 my $ID  = Apikey::Redis::key_id(1);
 my $NEW = Apikey::Redis::key_id(999);
 
@@ -83,6 +84,12 @@ my %call = (
     list       => [[], {}, []],
     renew      => [['edge-1'], \%renew, ['boot']],
     edges      => [[], {}, []],
+    acks       => [[$HEX32, 1, 'a' x 40], {}, []],
+    edge_forget => [['edge-1'], { actor => 'ops' }, ['actor']],
+    conflicts_put => [['edge-1'], \%report, [qw(boot total)]],
+    conflicts  => [[], {}, []],
+    settle     => [[$ID], { as => 'accepted', actor => 'ops' },
+                   [qw(as actor)]],
     since      => [[0, 10], {}, []],
     snapshot   => [[0, 10], {}, []],
 );
@@ -98,7 +105,7 @@ for my $function (sort keys %call) {
 
     for my $n (0 .. $#$positional) {
         refused("$function, positional argument $n missing", 'BADARG',
-            qr/^BADARG (?:id|status|edge|version|cursor|count) is missing/,
+            qr/^BADARG (?:id|status|edge|epoch|version|chain|cursor|count) is missing/,
             $function, @$positional[0 .. $n - 1]);
     }
 
@@ -241,6 +248,26 @@ my %bad_scopes = (
     'a megabyte' => 's ' x 500000,
 );
 my $versions = 2 ** 48 - 1;
+my %bad_token = (
+    nothing => '', 'a character less' => 't' x 15,
+    'a character more' => 't' x 65, 'a blank' => 't' x 15 . ' ',
+    'a colon' => 't' x 15 . ':', 'a newline' => 't' x 15 . "\n",
+    'a NUL' => 't' x 15 . "\0", UTF8 => 't' x 15 . "\xc3\xa9",
+);
+my @seen = map { Apikey::Redis::key_id($_) . ':2:3' } 1 .. 101;
+my %bad_conflicts = (
+    'a blank before' => " $seen[0]", 'a blank behind' => "$seen[0] ",
+    'two blanks' => "$seen[0]  $seen[1]", 'nothing but a blank' => ' ',
+    'a newline' => "$seen[0]\n", 'a key alone' => $ID,
+    'no time' => "$ID:2", 'an empty time' => "$ID:2:",
+    'an empty version' => "$ID\::3", 'more behind' => "$ID:2:3:4",
+    'another id' => 'key_1:2:3', 'version 0' => "$ID:0:3",
+    'a version too high' => "$ID:281474976710656:3",
+    'a time too high' => "$ID:2:10000000000000", 'a sign' => "$ID:-2:3",
+    'a zero before' => "$ID:02:3", 'a good one, then not' => "$seen[0] x",
+    '101 keys' => "@seen", 'a megabyte' => 'k' x 1000000,
+    'a megabyte of blanks' => ' ' x 1000000,
+);
 
 my @values = (
     [init => epoch  => bad_hex(32)],
@@ -258,6 +285,7 @@ my @values = (
     [member_put => tenant => bad_names()],
     [member_put => actor  => bad_texts(128)],
     [member_put => reason => bad_texts(256, 1)],
+    [member_put => token => %bad_token],
 
     [member_get => 0 => bad_names()],
 
@@ -276,11 +304,13 @@ my @values = (
     [create => status  => (%bad_status, 'born revoked' => 'revoked')],
     [create => actor   => bad_texts(128)],
     [create => reason  => bad_texts(256, 1)],
+    [create => token => %bad_token],
 
     [set_status => 0      => %bad_key_id],
     [set_status => 1      => %bad_status],
     [set_status => actor  => bad_texts(128)],
     [set_status => reason => bad_texts(256, 1)],
+    [set_status => token => %bad_token],
 
     [get => 0 => %bad_key_id],
 
@@ -295,8 +325,35 @@ my @values = (
     [renew => epoch   => do { my %bad = bad_hex(32); delete $bad{nothing}; %bad }],
     [renew => version => do { my %bad = bad_numbers(0, $versions); delete $bad{nothing}; %bad }],
     [renew => chain   => do { my %bad = bad_hex(40); delete $bad{nothing}; %bad }],
+    [renew => after => (
+        'nine' => join(' ', ('a' x 32) x 9), 'a digit less' => 'a' x 31,
+        'a digit more' => 'a' x 33, 'a blank before' => ' ' . 'a' x 32,
+        'a blank behind' => 'a' x 32 . ' ', capitals => 'A' x 32,
+        'two blanks' => 'a' x 32 . '  ' . 'b' x 32,
+        'a comma' => 'a' x 32 . ',' . 'b' x 32)],
     [renew => address  => bad_texts(128, 1)],
     [renew => software => bad_texts(128, 1)],
+
+    [acks => 0 => bad_hex(32)],
+    [acks => 1 => bad_numbers(0, $versions)],
+    [acks => 2 => bad_hex(40)],
+
+    [edge_forget => 0      => bad_names({ 'an at sign' => 'a@b' })],
+    [edge_forget => actor  => bad_texts(128)],
+    [edge_forget => reason => bad_texts(256, 1)],
+    [edge_forget => token  => %bad_token],
+
+    [conflicts_put => 0     => bad_names({ 'an at sign' => 'a@b' })],
+    [conflicts_put => boot  => bad_hex(32)],
+    [conflicts_put => total => bad_numbers(0, $versions)],
+    [conflicts_put => keys  => (%bad_conflicts,
+        'more than total' => "$seen[0] $seen[1]")],
+
+    [settle => 0      => %bad_key_id],
+    [settle => as     => (%bad_status, 'no verdict on it' => 'enabled')],
+    [settle => actor  => bad_texts(128)],
+    [settle => reason => bad_texts(256, 1)],
+    [settle => token  => %bad_token],
 
     [since    => 0 => bad_numbers(0, $versions)],
     [since    => 1 => bad_numbers(1, 10000)],
@@ -357,7 +414,9 @@ refused('a wrong argument is told first', 'BADARG', qr/^BADARG actor/,
 refused('a store that is', 'INITED', qr/the store \{apikey\}/, 'init', %init);
 
 refused("$_->[0]", 'NOKEY', qr/no key has the id $NEW/, @$_) for
-    (['get', $NEW], ['set_status', $NEW, 'revoked', actor => 'ops']);
+    (['get', $NEW], ['set_status', $NEW, 'revoked', actor => 'ops'],
+     ['settle', $NEW, as => 'revoked', actor => 'ops'],
+     ['settle', $NEW, as => 'accepted', actor => 'ops']);
 
 refused('member_get', 'NOMEMBER', qr/no member has the id mem_9/,
     'member_get', 'mem_9');
@@ -415,24 +474,42 @@ my @every_write = (
     [member_put => 'mem_2', %put],
     [create     => $NEW, %create],
     [set_status => $ID, 'disabled', actor => 'ops'],
+    [settle     => $ID, as => 'accepted', actor => 'ops'],
+    [settle     => $ID, as => 'revoked', actor => 'ops'],
+    [edge_forget => 'edge-1', actor => 'ops'],
 );
+my @acks   = (acks => $r->meta->{epoch}, 1, 'a' x 40);
+my @put    = (conflicts_put => 'edge-1', %report, keys => "$ID:2:3");
+
+# an edge that was, and a key that it holds revoked
+$r->ok('HSET', "$S:edges", 'edge-1', '{"at":1}');
+$r->fcall_ok(@put);
+
 my %spoils = (
-    "$S:log"                   => [@every_write, [since => 0, 10]],
-    "$S:meta"                  => [@every_write, ['meta'], ['list']],
+    "$S:log"                   => [@every_write, [since => 0, 10], [@acks]],
+    "$S:meta"                  => [@every_write, ['meta'], ['list'], [@acks],
+                                   [@put], ['conflicts']],
     "$S:digests"               => [$every_write[1]],
     "$S:members"               => [$every_write[0], ['members']],
     "$S:member:mem_2"          => [$every_write[0]],
     "$S:member:mem_1"          => [$every_write[1], [member_get => 'mem_1']],
-    "$S:key:$ID"               => [$every_write[2], [get => $ID], ['list']],
-    "$S:status:enabled"        => [@every_write[1, 2], ['list'], ['meta'],
+    "$S:key:$ID"               => [@every_write[2 .. 4], [get => $ID],
+                                   ['list']],
+    "$S:status:enabled"        => [@every_write[1, 2, 4], ['list'], ['meta'],
                                    [snapshot => 0, 10]],
     "$S:status:disabled"       => [$every_write[2], ['list']],
-    "$S:tenant:ten_1:enabled"  => [@every_write[1, 2],
+    "$S:status:revoked"        => [$every_write[4], ['list']],
+    "$S:tenant:ten_1:enabled"  => [@every_write[1, 2, 4],
                                    [list => tenant => 'ten_1']],
     "$S:tenant:ten_1:disabled" => [$every_write[2]],
+    "$S:tenant:ten_1:revoked"  => [$every_write[4]],
     "$S:of:mem_1"              => [$every_write[1], [list => member => 'mem_1'],
                                    [member_get => 'mem_1']],
-    "$S:edges"                 => [['edges'], [renew => 'e', %renew]],
+    "$S:edges"                 => [['edges'], [@acks], $every_write[5],
+                                   [renew => 'e', %renew]],
+    "$S:conflicts"             => [@every_write[3 .. 5], ['conflicts'], [@put],
+                                   [conflicts_put => 'e', boot => $HEX32,
+                                       total => 0]],
 );
 
 for my $key (sort keys %spoils) {
@@ -506,6 +583,16 @@ with_copy("$S:key:$ID", sub {
         qr/:key:$ID is damaged: name must be/, $every_write[2]);
 });
 
+for my $accepted (' ', '2', '2:3 ', '0:3', '2:3,4:5', '2:3  4:5',
+                  join ' ', map { "$_:1" } 1 .. 17) {
+    with_copy("$S:key:$ID", sub {
+        spoiled("the key has accepted '$accepted'",
+            sub { $r->ok('HSET', "$S:key:$ID", 'accepted', $accepted) },
+            qr/:key:$ID is damaged: accepted must be/, @every_write[2 .. 4],
+            [get => $ID]);
+    });
+}
+
 with_copy("$S:key:$ID", sub {
     spoiled('the key has another one\'s id',
         sub { $r->ok('HSET', "$S:key:$ID", 'id', $revoked->{id}) },
@@ -533,8 +620,9 @@ with_copy("$S:log", sub {
         qr/999999-7 that is no version/, [since => 0, 10000]);
 });
 
-for my $key (map { "{half}:$_" } qw(log digests members edges status:enabled
-                                    status:disabled status:revoked)) {
+for my $key (map { "{half}:$_" } qw(log digests members edges conflicts
+                                    status:enabled status:disabled
+                                    status:revoked)) {
     $r->ok('SET', $key, 'x');
     refused_raw("init beside $key", 'BADSTORE', qr/:meta is gone/,
         'apikey_init', 1, '{half}', %init);

@@ -23,6 +23,12 @@ my $PEPPER = "p1:$Apikey::Redis::FINGERPRINT";
 my $r = Apikey::Redis->start->load_library;
 
 sub stored { return { @{ $r->ok('HGETALL', "$S:$_[0]") } } }
+# head and chain, which end the answer of each call that changes something
+sub head {
+    return map { $_->[0] => $r->ok('HGET', "$S:meta", $_->[1]) }
+        ['head', 'version'], ['chain', 'chain'];
+}
+
 sub between { return $_[0] >= $_[1] && $_[0] <= $_[2] }
 
 sub clock {
@@ -45,7 +51,7 @@ my $began = clock();
 
 is_deeply($r->fcall_ok('init', pepper => $PEPPER, epoch => $EPOCH,
                        actor => "op\xc3\xa9"),
-    [epoch => $EPOCH, version => 1, lease => 5000, prefix => 'mm_'],
+    [epoch => $EPOCH, version => 1, lease => 5000, prefix => 'mm_', head()],
     'init answers the epoch and the defaults');
 
 my $meta = $r->meta;
@@ -115,7 +121,8 @@ my $put = $r->fcall_hash('member_put', 'ann@example', name => "Ann \xe2\x82\xac"
     reason => 'new');
 
 is_deeply($put, { id => 'ann@example', version => 2, epoch => $EPOCH,
-                  at => $put->{at}, changed => 1 }, 'member_put creates');
+                  at => $put->{at}, changed => 1, head() },
+    'member_put creates');
 
 my $ann = {
     id => 'ann@example', name => "Ann \xe2\x82\xac",
@@ -158,7 +165,7 @@ my $created = $r->fcall_hash('create', $ID, digest => $DIGEST,
     actor => 'ops', reason => 'asked for');
 
 is_deeply($created, { id => $ID, version => 4, epoch => $EPOCH,
-                      at => $created->{at}, status => 'enabled' },
+                      at => $created->{at}, status => 'enabled', head() },
     'create answers');
 
 my $record = {
@@ -224,7 +231,8 @@ for my $row (
 
     is_deeply($answer,
         { id => $ID, version => $version, epoch => $EPOCH,
-          at => $answer->{at}, status => $status, changed => $changed },
+          at => $answer->{at}, status => $status, changed => $changed,
+          head() },
         "set_status $status" . ($changed ? '' : ' again'));
 
     my $after = $r->fcall_hash('get', $ID);
@@ -286,6 +294,8 @@ $r->ok('FCALL_RO', @$_) for (
     ['apikey_get', 1, $S, $ID],
     ['apikey_list', 1, $S],
     ['apikey_edges', 1, $S],
+    ['apikey_acks', 1, $S, $EPOCH, 1, 'a' x 40],
+    ['apikey_conflicts', 1, $S],
     ['apikey_since', 1, $S, 0, 10],
     ['apikey_snapshot', 1, $S, 0, 10],
 );
@@ -296,6 +306,9 @@ for my $write (
     [member_put => 'm', name => 'm', tenant => 't', actor => 'ops'],
     [set_status => $key->{id}, 'disabled', actor => 'ops'],
     [renew => 'e', boot => $EPOCH],
+    [settle => $key->{id}, as => 'revoked', actor => 'ops'],
+    [edge_forget => 'e', actor => 'ops'],
+    [conflicts_put => 'e', boot => $EPOCH, total => 0],
 ) {
     my ($name, @args) = @$write;
 

@@ -57,7 +57,7 @@ go_on_to(10);
 
 my $head = $r->meta->{chain};
 my %answer = (epoch => $epoch, version => 10, chain => $head, lease => 700,
-              previous => '');
+              previous => '', holder => '');
 
 # ---- verdicts that record nothing --------------------------------------------
 
@@ -99,7 +99,7 @@ is_deeply(renew('e1', version => 10, chain => $head, address => '10.0.0.1',
 my $edge = edges()->{e1};
 
 is_deeply({ %$edge, at => 0 },
-    { boot => $BOOT, version => 10, epoch => $epoch, address => '10.0.0.1',
+    { boot => $BOOT, version => 10, epoch => $epoch, chain => $head, address => '10.0.0.1',
       software => "apikey-sync 1 \x{20ac} \"x\"", at => 0 },
     '... is recorded');
 ok(abs($edge->{at} - $r->meta->{time}) < 5000, '... with its time');
