@@ -16,7 +16,8 @@ package Apikey::Redis;
 #
 # It listens on a unix socket alone, unless conf says otherwise; saves only
 # where conf asks for it (the directory is the server's own: start_again finds
-# what was saved). Replies are strings, integers, undef for nil, arrays, or
+# what was saved). wrapper => [COMMAND ...] runs it under a tool, env => {...}
+# adds to its environment. Replies are strings, integers, undef for nil, arrays, or
 # Apikey::Redis::Error; texts are bytes.
 
 use strict;
@@ -41,6 +42,8 @@ sub start {
     my $self = bless {
         dir   => Apikey::Process::tempdir(),
         conf  => delete $opt{conf} || [],
+        env   => delete $opt{env},
+        wrapper => delete $opt{wrapper} || [],
         serial => 0,
     }, $class;
 
@@ -57,8 +60,9 @@ sub start_again {
     $self->stop if $self->{process};
 
     $self->{process} = Apikey::Process->start(
+        env => $self->{env},
         cmd => [
-            'redis-server',
+            @{ $self->{wrapper} }, 'redis-server',
             '--port', '0', '--unixsocket', $self->socket,
             '--dir', $self->{dir}, '--save', '', '--appendonly', 'no',
             '--loglevel', 'notice', '--enable-debug-command', 'local',
