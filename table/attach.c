@@ -91,20 +91,26 @@ apikey_table_detach(apikey_table_t *table)
 }
 
 
-/*
- * Opens a file of the table; on success *st is its status and the caller
- * closes the descriptor.  O_NONBLOCK: a FIFO of that name must not hang us.
- */
+/* Opens a file of this directory.  O_NONBLOCK: a FIFO of that name must not
+   hang us. */
 static apikey_table_error_t
-open_file(const apikey_table_t *table, const char *name, uint64_t size,
-          int *fd, struct stat *st)
+open_in(int dir, const char *name, uint64_t size, int *fd, struct stat *st)
 {
-    char                 path[APIKEY_TABLE_PATH_MAX + 64];
+    uid_t                owner;
     apikey_table_error_t error;
 
-    snprintf(path, sizeof(path), "%s/%s", table->path, name);
+    if (fstat(dir, st) == -1) {
+        return apikey_table_errno(errno);
+    }
 
-    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    owner = st->st_uid;
+
+    error = apikey_valid_rights(st, owner);
+    if (error != APIKEY_TABLE_OK) {
+        return error;
+    }
+
+    *fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (*fd == -1) {
         return apikey_table_errno(errno);
     }
@@ -113,12 +119,34 @@ open_file(const apikey_table_t *table, const char *name, uint64_t size,
         error = apikey_table_errno(errno);
 
     } else {
-        error = apikey_valid_file(st, size);
+        error = apikey_valid_file(st, owner, size);
     }
 
     if (error != APIKEY_TABLE_OK) {
         close(*fd);
     }
+
+    return error;
+}
+
+
+/* Opens a file of the table; on success *st is its status and the caller
+   closes the descriptor. */
+static apikey_table_error_t
+open_file(const apikey_table_t *table, const char *name, uint64_t size,
+          int *fd, struct stat *st)
+{
+    int                  dir;
+    apikey_table_error_t error;
+
+    dir = open(table->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (dir == -1) {
+        return apikey_table_errno(errno);
+    }
+
+    error = open_in(dir, name, size, fd, st);
+
+    close(dir);
 
     return error;
 }

@@ -158,19 +158,19 @@ check(const apikey_directory_t *directory, const struct stat *st, char *error,
 {
     char name[NAME_MAX + 1];
 
-    if (st->st_uid != geteuid() && st->st_uid != 0) {
-        snprintf(error, error_size,
-                 "%s: it belongs to uid %lu; give it to the user that runs "
-                 "apikey-sync",
-                 directory->path, (unsigned long) st->st_uid);
-        return -1;
-    }
-
-    if (st->st_mode & (S_IWGRP | S_IWOTH)) {
+    if (apikey_valid_rights(st, st->st_uid) != APIKEY_TABLE_OK) {
         snprintf(error, error_size,
                  "%s: its group or others may write it (mode %04o); make it "
                  "0750",
                  directory->path, (unsigned) (st->st_mode & 07777));
+        return -1;
+    }
+
+    if (apikey_valid_rights(st, geteuid()) != APIKEY_TABLE_OK) {
+        snprintf(error, error_size,
+                 "%s: it belongs to uid %lu; give it to the user that runs "
+                 "apikey-sync",
+                 directory->path, (unsigned long) st->st_uid);
         return -1;
     }
 
@@ -197,9 +197,10 @@ check(const apikey_directory_t *directory, const struct stat *st, char *error,
 static int
 lock(apikey_directory_t *directory, char *error, size_t error_size)
 {
-    int     n;
-    char    pid[32];
-    ssize_t len;
+    int         n;
+    char        pid[32];
+    ssize_t     len;
+    struct stat st;
 
     directory->lock = openat(directory->fd, APIKEY_LOCK_NAME,
                              O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
@@ -210,6 +211,17 @@ lock(apikey_directory_t *directory, char *error, size_t error_size)
     }
 
     apikey_failpoint("lock-made");
+
+    if (fstat(directory->lock, &st) == -1
+        || apikey_valid_file(&st, geteuid(), 0) != APIKEY_TABLE_OK)
+    {
+        snprintf(error, error_size,
+                 "%s/" APIKEY_LOCK_NAME ": others may write it, or it is not "
+                 "the file of the user that runs apikey-sync; remove it",
+                 directory->path);
+        close(directory->lock);
+        return -1;
+    }
 
     if (flock(directory->lock, LOCK_EX | LOCK_NB) == -1) {
         len = pread(directory->lock, pid, sizeof(pid) - 1, 0);
@@ -353,7 +365,7 @@ adopt_control(apikey_directory_t *directory,
         goto failed;
     }
 
-    valid = apikey_valid_file(&st, APIKEY_CONTROL_SIZE);
+    valid = apikey_valid_file(&st, geteuid(), APIKEY_CONTROL_SIZE);
 
     if (valid == APIKEY_TABLE_OK) {
         *control = map_control(directory, fd);
@@ -541,6 +553,18 @@ apikey_directory_sound(const apikey_control_t *control)
 {
     /* whatever boot it says: its check covers that */
     return apikey_valid_control(control, control->boot_id) == APIKEY_TABLE_OK;
+}
+
+
+int
+apikey_directory_safe(const apikey_directory_t *directory)
+{
+    struct stat dir, page;
+
+    return fstat(directory->fd, &dir) == 0
+           && fstat(directory->control, &page) == 0
+           && apikey_valid_rights(&dir, geteuid()) == APIKEY_TABLE_OK
+           && apikey_valid_rights(&page, geteuid()) == APIKEY_TABLE_OK;
 }
 
 

@@ -48,6 +48,9 @@ void apikey_directory_unmap(apikey_control_t *control);
 /* 1 if the directory's path still leads to the control page that is mapped. */
 int apikey_directory_shows(const apikey_directory_t *directory);
 
+/* 1 if nobody but us and root may write the directory or the page. */
+int apikey_directory_safe(const apikey_directory_t *directory);
+
 /* 1 if the immutable part of the page is as it was written.  (A page that was
    cut short kills who looks at it: it is one block, and nobody has cause.) */
 int apikey_directory_sound(const apikey_control_t *control);

@@ -263,7 +263,8 @@ apikey_gen_adopt(apikey_gen_t *gen, int dir, uint64_t number)
         goto nothing;
     }
 
-    if (apikey_valid_file(&st, APIKEY_GENERATION_HEAD) != APIKEY_TABLE_OK
+    if (apikey_valid_file(&st, geteuid(), APIKEY_GENERATION_HEAD)
+            != APIKEY_TABLE_OK
         || pread(gen->fd, &head, sizeof(head), 0) != sizeof(head)
         || apikey_valid_generation(&head, number, (uint64_t) st.st_size)
                != APIKEY_TABLE_OK)
@@ -309,7 +310,9 @@ apikey_gen_sound(const apikey_gen_t *gen)
 
     /* the size first: behind the end of a file there is nothing to look at */
     return fstat(gen->fd, &st) == 0
-           && (uint64_t) st.st_size >= gen_file(gen->slots, gen->records)
+           && apikey_valid_file(&st, geteuid(),
+                                gen_file(gen->slots, gen->records))
+                  == APIKEY_TABLE_OK
            && apikey_valid_generation(gen->head, gen->number,
                                       (uint64_t) st.st_size)
                   == APIKEY_TABLE_OK;

@@ -28,7 +28,8 @@ apikey_table_strerror(apikey_table_error_t error)
         return "not a table of this layout: nginx module and apikey-sync must "
                "be of the same version";
     case APIKEY_TABLE_UNSAFE:
-        return "its group or others may write it: refused";
+        return "others may write it or its directory, or it is not of the "
+               "directory's owner: refused";
     case APIKEY_TABLE_DAMAGED:
         return "it is truncated or damaged: restart apikey-sync to rebuild it";
     case APIKEY_TABLE_OTHER_BOOT:
@@ -115,13 +116,23 @@ apikey_boot_id(uint8_t id[static APIKEY_BOOT_ID_LEN])
 
 
 apikey_table_error_t
-apikey_valid_file(const struct stat *st, uint64_t size)
+apikey_valid_rights(const struct stat *st, uid_t owner)
+{
+    return (st->st_uid == owner || st->st_uid == 0)
+                   && !(st->st_mode & (S_IWGRP | S_IWOTH))
+               ? APIKEY_TABLE_OK
+               : APIKEY_TABLE_UNSAFE;
+}
+
+
+apikey_table_error_t
+apikey_valid_file(const struct stat *st, uid_t owner, uint64_t size)
 {
     if (!S_ISREG(st->st_mode)) {
         return APIKEY_TABLE_FOREIGN;
     }
 
-    if (st->st_mode & (S_IWGRP | S_IWOTH)) {
+    if (apikey_valid_rights(st, owner) != APIKEY_TABLE_OK) {
         return APIKEY_TABLE_UNSAFE;
     }
 

@@ -35,8 +35,13 @@ apikey_table_error_t apikey_table_errno(int err);
 /* The kernel's boot id.  Returns 0, or -1 with errno set. */
 int apikey_boot_id(uint8_t id[static APIKEY_BOOT_ID_LEN]);
 
-/* Type, permissions and size of an open file: at least `size` bytes. */
-apikey_table_error_t apikey_valid_file(const struct stat *st, uint64_t size);
+/* OK if nobody but root and `owner` may write it: the directory or a file of
+   it.  UNSAFE if not. */
+apikey_table_error_t apikey_valid_rights(const struct stat *st, uid_t owner);
+
+/* Type, rights and size of an open file: at least `size` bytes. */
+apikey_table_error_t
+apikey_valid_file(const struct stat *st, uid_t owner, uint64_t size);
 
 /* page points to at least APIKEY_CONTROL_SIZE bytes. */
 apikey_table_error_t

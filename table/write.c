@@ -504,13 +504,18 @@ writer_lost(apikey_writer_t *writer)
         return "the table's control page was removed or replaced by somebody";
     }
 
+    if (!apikey_directory_safe(&writer->directory)) {
+        return "others may write the table's directory or its control page, "
+               "or they are not of the user that runs apikey-sync";
+    }
+
     if (!apikey_directory_sound(writer->control)) {
         return "the table's control page was overwritten by somebody";
     }
 
     if (apikey_writer_ready(writer) && !apikey_gen_sound(&writer->current)) {
         return "the table's current generation was cut or overwritten by "
-               "somebody";
+               "somebody, or others may write it";
     }
 
     return NULL;

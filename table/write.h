@@ -163,9 +163,9 @@ int apikey_writer_crowded(const apikey_writer_t *writer);
  * Publishes the lease: no reader allows anything at or after `deadline`,
  * microseconds of CLOCK_BOOTTIME.  0 ends it now.
  *
- * ERROR if the control page is no longer the one that the directory shows, or
- * if it or the generation was overwritten or cut by somebody: then the lease is
- * ended and nothing may be acknowledged; close this writer and open another.
+ * ERROR if the control page is no longer the one that the directory shows, if
+ * it or the generation was overwritten or cut by somebody, or if others may
+ * write these files or the directory now: then the lease is ended and nothing may be acknowledged; close this writer and open another.
  */
 apikey_write_t apikey_writer_renew(apikey_writer_t *writer, uint64_t deadline);
 
