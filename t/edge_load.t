@@ -7,10 +7,9 @@ use warnings;
 use lib 't/lib';
 
 use Test::More;
-use JSON::PP ();
-use POSIX ();
 
 use Apikey::Edge;
+use Apikey::Load;
 
 my $e = Apikey::Edge->start(workers => 2);
 
@@ -20,75 +19,15 @@ my $revoked = $e->key(name => 'revoked');
 $e->ctl->ok('revoke', '--yes', $revoked->{id});
 $e->wait_status($revoked, 401, 'revoked');
 
-# Clients that ask for both keys without a pause, each request on a connection
-# of its own, until they are told to stop; then each reports what it saw.
-sub clients {
-    my ($n) = @_;
-
-    my @clients;
-
-    for (1 .. $n) {
-        pipe my $report, my $write or die $!;
-        pipe my $wait, my $go_on or die $!;
-
-        my $pid = fork // die $!;
-
-        if ($pid == 0) {
-            close $go_on;
-            client($write, $wait);
-            POSIX::_exit(0);
-        }
-
-        push @clients, { pid => $pid, report => $report, stop => $go_on };
-    }
-
-    return \@clients;
-}
-
-sub client {
-    my ($write, $wait) = @_;
-
-    my %seen;
-    my $stop = '';
-
-    vec($stop, fileno $wait, 1) = 1;
-
-    until (select my $ready = $stop, undef, undef, 0) {
-        for my $key ([ good => $good ], [ revoked => $revoked ]) {
-            my $r = eval { $e->get($key->[1]) };
-
-            $seen{ $key->[0] . ' '
-                . (!$r ? 'lost'
-                   : $r->status == 200 ? 200 : $r->status . ' ' . $r->code) }++;
-        }
-    }
-
-    print {$write} JSON::PP::encode_json(\%seen);
-    close $write;
-
-    return;
-}
-
 # Runs the sub under load; answers what the clients saw, summed up.
 sub under_load {
     my ($sub) = @_;
 
-    my $clients = clients(2);
-    my %seen;
+    my $load = Apikey::Load->start($e, 2, good => $good, revoked => $revoked);
 
     $sub->();
 
-    close $_->{stop} for @$clients;
-
-    for my $client (@$clients) {
-        my $line = readline $client->{report};
-        my $one  = JSON::PP::decode_json($line);
-
-        waitpid $client->{pid}, 0;
-        $seen{$_} += $one->{$_} for keys %$one;
-    }
-
-    return \%seen;
+    return $load->stop;
 }
 
 sub nothing_lost_or_wrong {
