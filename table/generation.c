@@ -304,12 +304,18 @@ nothing:
 
 
 int
-apikey_gen_sound(const apikey_gen_t *gen)
+apikey_gen_sound(const apikey_gen_t *gen, int dir)
 {
-    struct stat st;
+    char        name[64];
+    struct stat st, named;
 
-    /* the size first: behind the end of a file there is nothing to look at */
+    gen_name(name, gen->number);
+
+    /* who attaches next goes by the name; and the size comes before the head:
+       behind the end of a file there is nothing to look at */
     return fstat(gen->fd, &st) == 0
+           && fstatat(dir, name, &named, AT_SYMLINK_NOFOLLOW) == 0
+           && named.st_dev == st.st_dev && named.st_ino == st.st_ino
            && apikey_valid_file(&st, geteuid(),
                                 gen_file(gen->slots, gen->records))
                   == APIKEY_TABLE_OK

@@ -58,9 +58,9 @@ apikey_write_t apikey_gen_prepare(apikey_gen_t *gen);
  */
 int apikey_gen_adopt(apikey_gen_t *gen, int dir, uint64_t number);
 
-/* 1 if the file of a sealed generation is still as long and nobody else's to
-   write, and its header as it was written. */
-int apikey_gen_sound(const apikey_gen_t *gen);
+/* 1 if the file of a sealed generation is still there, as long as it was and
+   nobody else's to write, and its header as it was written. */
+int apikey_gen_sound(const apikey_gen_t *gen, int dir);
 
 /* Writes the header: from now on readers accept the file. */
 apikey_write_t apikey_gen_seal(apikey_gen_t *gen);

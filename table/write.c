@@ -513,9 +513,11 @@ writer_lost(apikey_writer_t *writer)
         return "the table's control page was overwritten by somebody";
     }
 
-    if (apikey_writer_ready(writer) && !apikey_gen_sound(&writer->current)) {
-        return "the table's current generation was cut or overwritten by "
-               "somebody, or others may write it";
+    if (apikey_writer_ready(writer)
+        && !apikey_gen_sound(&writer->current, writer->directory.fd))
+    {
+        return "the table's current generation was removed, replaced, cut or "
+               "overwritten by somebody, or others may write it";
     }
 
     return NULL;
