@@ -36,6 +36,19 @@ sub renewal {
             map { $_ => $meta->{$_} } qw(epoch version chain));
 }
 
+# What a full Redis lets through.
+sub bounded {
+    my ($r, $id) = @_;
+
+    return (
+        [set_status => $id, 'revoked', actor => 'a'],
+        [settle => $id, as => 'revoked', actor => 'a'],
+        [conflicts_put => 'e1', boot => $HEX32, total => 1],
+        [edge_forget => 'e1', actor => 'a'],
+        [renewal($r->meta)],
+    );
+}
+
 sub is_error {
     my ($r, $reply, $name, $before, $what) = @_;
 
@@ -67,8 +80,27 @@ sub is_error {
     is($r->set_status($keys[1]{id}, 'enabled')->{changed}, 1, '... enabled');
     is({ @{ $r->fcall_ok(renewal($r->meta)) } }->{verdict}, 'ok',
         '... and an edge renews');
+
+    my @call   = (set_status => $keys[1]{id}, 'revoked', actor => 'a',
+                  reason => 'r' x 256, token => 't' x 64);
+    my $answer = $r->fcall_ok(@call);
+
+    is({ @$answer }->{changed}, 1, 'full: a key can be revoked with a token');
+    is_deeply($r->fcall_ok(@call), [@$answer, replayed => 1],
+        '... which is kept');
+
+    my $seen = join ' ', map { "$keys[2]{id}:$_:1" } 1 .. 100;
+
+    is($r->fcall_hash('conflicts_put', 'e9', boot => $HEX32, total => 100,
+            keys => $seen)->{total}, 100, '... an edge reports conflicts');
+    is($r->fcall_hash('settle', $keys[2]{id}, as => 'accepted', actor => 'a',
+            token => 's' x 64)->{changed}, 1, '... one is accepted');
+    is($r->fcall_hash('settle', $keys[2]{id}, as => 'revoked', actor => 'a')
+            ->{status}, 'revoked', '... or revoked');
+    is($r->fcall_hash('edge_forget', 'e9', actor => 'a')->{edge}, 'e9',
+        '... and an edge is forgotten');
     is_deeply([map { $_->[0] } @{ $r->fcall_ok('since', 5, 10)->[3] }],
-        [6 .. 8], '... and catches up');
+        [6 .. 12], '... and catches up');
     is(scalar @{ $r->fcall_ok('list')->[1] }, 3, '... and keys are listed');
 }
 
@@ -87,8 +119,7 @@ sub is_error {
 
     is_error($r, $r->fcall(@$_), 'NOREPLICAS', $before,
         "no replica, $_->[0]")
-        for writes($r), [set_status => $key->{id}, 'revoked', actor => 'a'],
-            [renewal($r->meta)];
+        for writes($r), bounded($r, $key->{id});
 }
 
 # ---- a replica ---------------------------------------------------------------
@@ -113,8 +144,7 @@ sub is_error {
     my $before = $r->fingerprint;
 
     is_error($r, $r->fcall(@$_), 'READONLY', $before, "replica, $_->[0]")
-        for writes($r), [set_status => $key->{id}, 'revoked', actor => 'a'],
-            [renewal($r->meta)];
+        for writes($r), bounded($r, $key->{id});
 
     is_deeply($r->ok('FCALL_RO', 'apikey_get', 1, $S, $key->{id}),
         $primary->fcall_ok('get', $key->{id}), 'a replica can be read');

@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# Renewing: the five verdicts, what is recorded and when, and that it is no
+# Renewing: the six verdicts, what is recorded and when, and that it is no
 # change; and reading the log from a version on.
 
 use strict;
@@ -153,6 +153,96 @@ is(renew('e3', version => 10, chain => $head)->{previous}, 0,
 is(renew('0123456789azAZ_.:-' . 'e' x 46, version => 10, chain => $head,
         address => 'a' x 128, software => 's' x 128)->{verdict}, 'ok',
     'the longest name, address, software');
+
+# ---- name: another daemon ----------------------------------------------------
+
+{
+    my $lease = 3600000;
+    my %was   = (boot => 'a' x 32, version => '1', epoch => $epoch,
+                 chain => chain_at(1), address => 'host-a', software => 's');
+    my %head  = (version => 10, chain => $head);
+    my %none  = (epoch => '', version => '', chain => '');
+    my @boots = map { $_ x 32 } 0 .. 6;
+
+    # as if that daemon had renewed so many milliseconds ago
+    my $renewed = sub {
+        my ($ago, %changed) = @_;
+
+        $r->ok('HSET', "$S:edges", 'n', JSON::PP::encode_json({ %was, %changed,
+            at => $r->meta->{time} - $ago }));
+    };
+
+    $r->ok('HSET', "$S:meta", 'lease', $lease);
+
+    for my $row (
+        # milliseconds since, what this one says, the verdict
+        ['just now',           0,          [%head, after => ''], 'name'],
+        ['by a probe',         0,          [%none, after => ''], 'name'],
+        ['ahead',              0, [%head, version => 11, after => ''], 'name'],
+        ['in a fork',          0, [%head, chain => $OTHER, after => ''],
+            'name'],
+        ['after others',       0, [%head, after => "@boots"], 'name'],
+        ['a lease ago',        $lease,     [%head, after => ''], 'name'],
+        ['2 % and more later', $lease * 102 / 100 + 101, [%head, after => ''],
+            'ok'],
+        ['long ago, by a probe', $lease * 2, [%none, after => ''], 'epoch'],
+        ['and this comes after it', 0, [%head, after => 'a' x 32], 'ok'],
+        ['and this comes after it and others', 0,
+            [%head, after => "@boots " . 'a' x 32], 'ok'],
+        ['and this comes after it, first of two', 0,
+            [%head, after => 'a' x 32 . " $boots[0]"], 'ok'],
+        ['after it, by a probe', 0, [%none, after => 'a' x 32], 'epoch'],
+        ['after it, in a fork', 0,
+            [%head, chain => $OTHER, after => 'a' x 32], 'fork'],
+        ['and this is the same', 0, [%head, boot => 'a' x 32, after => ''],
+            'ok'],
+        ['and it is not asked', 0, [%head], 'ok'],
+    ) {
+        my ($what, $ago, $arg, $verdict) = @$row;
+
+        $renewed->($ago);
+
+        my $before = $r->ok('HGET', "$S:edges", 'n');
+        my $is     = renew('n', @$arg);
+
+        is_deeply([@$is{qw(verdict holder epoch version chain lease)}],
+            [$verdict, 'host-a', $epoch, 10, $head, $lease],
+            "$verdict: another renewed $what");
+        cmp_ok(abs($is->{previous} - $ago), '<', 60000, '... previous');
+        is($r->ok('HGET', "$S:edges", 'n') eq $before ? 'kept' : 'replaced',
+            $verdict eq 'ok' ? 'replaced' : 'kept', '... the record');
+    }
+
+    # the clock goes back
+    $renewed->(-7200000);
+
+    my $is = renew('n', %head, after => '');
+
+    is_deeply([@$is{qw(verdict previous)}], ['name', 0],
+        'name: another renewed in the future');
+
+    my $now = edges()->{n};
+
+    cmp_ok(abs($now->{at} - $r->meta->{time}), '<', 60000,
+        '... it gets one lease from now on');
+    is_deeply({ %$now, at => 0 }, { %was, at => 0 },
+        '... and nothing else changes');
+
+    # what somebody else wrote there keeps nobody out
+    for my $spoiled ({ boot => 'x' }, { boot => 7 }, { boot => undef }) {
+        $renewed->(0, %$spoiled);
+        is(renew('n', %head, after => '')->{verdict}, 'ok',
+            'ok: after ' . JSON::PP::encode_json($spoiled));
+    }
+
+    for my $address ("a\nb", 'a' x 129, 7, undef) {
+        $renewed->(0, address => $address);
+        is(renew('n', %head, after => '')->{holder}, '',
+            'name: an address that is none');
+    }
+
+    $r->ok('HSET', "$S:meta", 'lease', 700);
+}
 
 # ---- trimmed -----------------------------------------------------------------
 
