@@ -120,7 +120,8 @@ local function words(max, check, named)
 
             count = count + 1
 
-            if count > max or blank == #value or check(value:sub(at, blank - 1))
+            if count > max or blank == #value
+               or check(value:sub(at, blank - 1))
             then
                 return must
             end
