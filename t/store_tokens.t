@@ -172,7 +172,7 @@ for my $row (
 
     refused('another function', 'TOKEN', 'member_put', 'mem_5', name => 'n',
         tenant => 't', actor => 'a', token => $token);
-    refused('another function with the same arguments', 'TOKEN', 'settle',
+    refused('another function for the same key', 'TOKEN', 'settle',
         $id, as => 'revoked', actor => 'a', token => $token);
     refused('another status', 'TOKEN', 'set_status', $id, 'enabled',
         actor => 'a', token => $token);
