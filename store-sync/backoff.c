@@ -11,15 +11,14 @@
 
 
 uint64_t
-apikey_backoff(apikey_backoff_t *backoff)
+apikey_backoff(apikey_backoff_t *backoff, uint64_t max)
 {
     uint64_t wait;
     uint16_t chance = 0;
 
     wait = backoff->next ? backoff->next : APIKEY_BACKOFF_FIRST;
 
-    backoff->next =
-        wait * 2 < APIKEY_BACKOFF_MAX ? wait * 2 : APIKEY_BACKOFF_MAX;
+    backoff->next = wait * 2 < max ? wait * 2 : max;
 
     /* without randomness there is no jitter, and no harm */
     if (getrandom(&chance, sizeof(chance), GRND_NONBLOCK) == -1) {

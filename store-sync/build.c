@@ -106,7 +106,7 @@ build_fail(apikey_sync_t *sync)
     sync->build.keys = 0;
 
     if (sync->build.kind == APIKEY_BUILD_SNAPSHOT) {
-        apikey_sync_resync(sync, "no room");
+        apikey_sync_resync(sync, APIKEY_CAUSE_ROOM);
         return;
     }
 
@@ -197,7 +197,7 @@ build_carry(apikey_sync_t *sync)
         sync->build.keys *= 2;
 
         if (sync->build.kind == APIKEY_BUILD_SNAPSHOT) {
-            apikey_sync_resync(sync, "sized too small");
+            apikey_sync_resync(sync, APIKEY_CAUSE_ROOM);
         } else {
             apikey_build_abort(sync);
         }

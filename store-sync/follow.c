@@ -22,7 +22,9 @@ typedef enum {
     ENTRY_DONE = 0, /* applied, or it was before */
     ENTRY_GAP,      /* there are others before it */
     ENTRY_FORK,     /* of another history than ours */
-    ENTRY_BAD       /* cannot be applied */
+    ENTRY_BAD,      /* cannot be read */
+    ENTRY_ROOM,     /* finds no room in the generation that is being built */
+    ENTRY_TABLE     /* the table does not take it */
 } entry_result_t;
 
 
@@ -96,6 +98,29 @@ follow_full(apikey_sync_t *sync)
 }
 
 
+/* Of what can't be followed; whoever asks has his own way with gaps. */
+static apikey_cause_t
+follow_cause(entry_result_t rc)
+{
+    switch (rc) {
+    case ENTRY_DONE:
+        break;
+    case ENTRY_GAP:
+        return APIKEY_CAUSE_TRIMMED;
+    case ENTRY_FORK:
+        return APIKEY_CAUSE_FORK;
+    case ENTRY_BAD:
+        return APIKEY_CAUSE_UNREADABLE;
+    case ENTRY_ROOM:
+        return APIKEY_CAUSE_ROOM;
+    case ENTRY_TABLE:
+        return APIKEY_CAUSE_TABLE;
+    }
+
+    return APIKEY_CAUSE_NONE;
+}
+
+
 static entry_result_t
 follow_bad(apikey_sync_t *sync, uint64_t version, const char *reason)
 {
@@ -129,17 +154,15 @@ follow_apply(apikey_sync_t *sync, uint64_t version, const char *json,
             if (apikey_building(sync, APIKEY_BUILD_SNAPSHOT)) {
                 /* it is the next generation that is full */
                 sync->build.keys *= 2;
-                return follow_bad(sync, version,
-                                  "the snapshot was sized too "
-                                  "small");
+                return ENTRY_ROOM;
             }
 
             follow_full(sync);
             break;
 
         case APIKEY_WRITE_ERROR:
-            return follow_bad(sync, version,
-                              apikey_writer_error(sync->writer));
+            follow_bad(sync, version, apikey_writer_error(sync->writer));
+            return ENTRY_TABLE;
         }
     }
 
@@ -242,13 +265,51 @@ follow_early(apikey_sync_t *sync, uint64_t version, const char *json,
 }
 
 
+/* Counts a message that did not come in its turn. */
+static void
+follow_pushed(apikey_sync_t *sync, uint64_t version)
+{
+    switch (apikey_window_pushed(&sync->window, version)) {
+    case APIKEY_PUSH_FINE:
+        return;
+
+    case APIKEY_PUSH_DUPLICATED:
+        apikey_cause(sync, APIKEY_CAUSE_DUPLICATED,
+                     &sync->pushes[APIKEY_CAUSE_DUPLICATED],
+                     "a message came twice",
+                     apikey_number("version", version));
+        return;
+
+    case APIKEY_PUSH_REORDERED:
+        apikey_cause(sync, APIKEY_CAUSE_REORDERED,
+                     &sync->pushes[APIKEY_CAUSE_REORDERED],
+                     "a message came late", apikey_number("version", version));
+        return;
+    }
+}
+
+
+void
+apikey_follow_lost(apikey_sync_t *sync)
+{
+    uint64_t version;
+    unsigned lost = apikey_window_lost(&sync->window, &version);
+
+    for (; lost > 0; lost--) {
+        apikey_cause(sync, APIKEY_CAUSE_LOST, &sync->pushes[APIKEY_CAUSE_LOST],
+                     "a message was lost", apikey_number("version", version));
+    }
+}
+
+
 void
 apikey_follow_message(apikey_sync_t *sync, const char *text, size_t len)
 {
-    char        previous[APIKEY_CHAIN_LEN + 1], chain[APIKEY_CHAIN_LEN + 1];
-    size_t      json_len;
-    uint64_t    version;
-    const char *json;
+    char           previous[APIKEY_CHAIN_LEN + 1], chain[APIKEY_CHAIN_LEN + 1];
+    size_t         json_len;
+    uint64_t       version;
+    const char    *json;
+    entry_result_t rc;
 
     if (sync->writer == NULL) {
         return;
@@ -266,6 +327,8 @@ apikey_follow_message(apikey_sync_t *sync, const char *text, size_t len)
         return;
     }
 
+    follow_pushed(sync, version);
+
     if (!sync->published) {
         follow_tighten(sync, version, json, json_len);
     }
@@ -275,22 +338,16 @@ apikey_follow_message(apikey_sync_t *sync, const char *text, size_t len)
         return;
     }
 
-    switch (follow_entry(sync, version, previous, chain, json, json_len)) {
-    case ENTRY_DONE:
+    rc = follow_entry(sync, version, previous, chain, json, json_len);
+
+    if (rc == ENTRY_DONE) {
         apikey_lease_settle(sync);
-        return;
 
-    case ENTRY_GAP:
+    } else if (rc == ENTRY_GAP) {
         apikey_follow_want(sync, version, 1);
-        return;
 
-    case ENTRY_FORK:
-        apikey_sync_resync(sync, "fork");
-        return;
-
-    case ENTRY_BAD:
-        apikey_sync_resync(sync, "unreadable");
-        return;
+    } else {
+        apikey_sync_resync(sync, follow_cause(rc));
     }
 }
 
@@ -357,6 +414,11 @@ follow_logged(apikey_sync_t *sync, const redisReply *item)
         return ENTRY_GAP;
     }
 
+    if (sync->follow.gap && apikey_link_ready(&sync->events)) {
+        apikey_window_read(&sync->window,
+                           apikey_follow_version(item->element[0]));
+    }
+
     return follow_entry(sync, apikey_follow_version(item->element[0]),
                         item->element[1]->str, item->element[2]->str,
                         item->element[3]->str, (size_t) item->element[3]->len);
@@ -374,6 +436,7 @@ follow_head(apikey_sync_t *sync, uint64_t head)
     if (head < follow->from_want) {
         follow_bad(sync, follow->from_want,
                    "it was pushed, but the store's log does not have it");
+        apikey_window_clear(&sync->window);
 
         if (follow->want == follow->from_want) {
             follow->want = sync->at.version;
@@ -392,12 +455,13 @@ follow_head(apikey_sync_t *sync, uint64_t head)
 }
 
 
-/* NULL, or why this answer can't be followed from where it was asked. */
-static const char *
+/* NONE, or why this answer can't be followed from where it was asked. */
+static apikey_cause_t
 follow_answer(apikey_sync_t *sync, const redisReply *reply)
 {
     size_t                   i;
     uint64_t                 head;
+    entry_result_t           rc;
     const redisReply        *items;
     const apikey_position_t *from = &sync->follow.from;
 
@@ -406,57 +470,52 @@ follow_answer(apikey_sync_t *sync, const redisReply *reply)
         || !is_text(reply->element[2], APIKEY_CHAIN_LEN)
         || reply->element[3]->type != REDIS_REPLY_ARRAY)
     {
-        return "unreadable";
+        return APIKEY_CAUSE_UNREADABLE;
     }
 
     head = apikey_follow_version(reply->element[1]);
     items = reply->element[3];
 
     if (strcmp(reply->element[0]->str, from->epoch) != 0) {
-        return "epoch";
+        return APIKEY_CAUSE_EPOCH;
     }
 
     if (head < from->version) {
-        return "ahead";
+        return APIKEY_CAUSE_AHEAD;
     }
 
     if (head == from->version
         && strcmp(reply->element[2]->str, from->chain) != 0) {
-        return "fork";
+        return APIKEY_CAUSE_FORK;
     }
 
     for (i = 0; i < items->elements; i++) {
-        switch (follow_logged(sync, items->element[i])) {
-        case ENTRY_DONE:
-            break;
-        case ENTRY_GAP:
-            return "trimmed";
-        case ENTRY_FORK:
-            return "fork";
-        case ENTRY_BAD:
-            return "unreadable";
+        rc = follow_logged(sync, items->element[i]);
+
+        if (rc != ENTRY_DONE) {
+            return follow_cause(rc);
         }
     }
 
     if (sync->at.version < head) {
         if (items->elements == 0) {
-            return "trimmed";
+            return APIKEY_CAUSE_TRIMMED;
         }
 
         apikey_follow_want(sync, head, 1);
-        return NULL;
+        return APIKEY_CAUSE_NONE;
     }
 
     follow_head(sync, head);
 
-    return NULL;
+    return APIKEY_CAUSE_NONE;
 }
 
 
 static void
 follow_on_since(void *ctx, const redisReply *reply)
 {
-    const char    *cause;
+    apikey_cause_t cause;
     apikey_sync_t *sync = ctx;
 
     sync->follow.asked = 0;
@@ -479,7 +538,7 @@ follow_on_since(void *ctx, const redisReply *reply)
 
     cause = follow_answer(sync, reply);
 
-    if (cause != NULL) {
+    if (cause != APIKEY_CAUSE_NONE) {
         apikey_sync_resync(sync, cause);
         return;
     }
@@ -523,6 +582,7 @@ apikey_follow_step(apikey_sync_t *sync)
                    apikey_number("to", follow->want));
     }
 
+    follow->gap = sync->verified && !follow->replay;
     follow->life = sync->life;
     follow->from = sync->at;
     follow->from_want = follow->want;

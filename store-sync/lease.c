@@ -16,9 +16,10 @@
 #include "store/version.h"
 #include "table/failpoint.h"
 
-#define LEASE_PARTS    5    /* renewals in a lease */
-#define LEASE_PULSE    1000 /* milliseconds at most between pings */
-#define LEASE_SOFTWARE "apikey-sync/" APIKEY_RELEASE
+#define LEASE_PARTS      5    /* renewals in a lease */
+#define LEASE_PULSE      1000 /* milliseconds at most between pings */
+#define LEASE_HOLDER_MAX 128
+#define LEASE_SOFTWARE   "apikey-sync/" APIKEY_RELEASE
 
 
 /* A lease, and what the clocks of two hosts may drift in it. */
@@ -139,11 +140,12 @@ lease_take(apikey_sync_t *sync, const redisReply *reply,
 
     if (lease_answer(answer, reply) != 0) {
         apikey_sync_count(sync, APIKEY_FIGURE_ERRORS);
-        apikey_sync_resync(sync, "unreadable renewal");
+        apikey_sync_resync(sync, APIKEY_CAUSE_UNREADABLE);
         return -1;
     }
 
     sync->frozen = 0;
+    sync->seen = 1;
     lease_set_length(sync, answer->length);
 
     return 0;
@@ -202,6 +204,30 @@ apikey_lease_probe(apikey_sync_t *sync)
 }
 
 
+/* The store takes no renewal of ours. */
+static void
+lease_denied(apikey_sync_t *sync, apikey_cause_t cause,
+             const redisReply *reply)
+{
+    char holder[LEASE_HOLDER_MAX + 1];
+
+    if (cause != APIKEY_CAUSE_NAME) {
+        apikey_sync_resync(sync, cause);
+        return;
+    }
+
+    /* our view is as good as before, but nobody would know whose it is */
+    if (apikey_reply_copy(reply, "holder", holder, sizeof(holder)) != 0) {
+        strcpy(holder, "unknown");
+    }
+
+    apikey_cause(sync, cause, &sync->trouble, "the lease is not renewed",
+                 apikey_text("edge", sync->conf.edge),
+                 apikey_text("holder", holder));
+    apikey_sync_wait(sync);
+}
+
+
 static void
 lease_on_renew(void *ctx, const redisReply *reply)
 {
@@ -215,19 +241,19 @@ lease_on_renew(void *ctx, const redisReply *reply)
     }
 
     if (strcmp(answer.verdict, "ok") != 0) {
-        apikey_sync_resync(sync, answer.verdict);
+        lease_denied(sync, apikey_cause_of_verdict(answer.verdict), reply);
         return;
     }
 
     if (strcmp(answer.epoch, sync->at.epoch) != 0) {
-        apikey_sync_resync(sync, "epoch");
+        apikey_sync_resync(sync, APIKEY_CAUSE_EPOCH);
         return;
     }
 
     if (answer.version == sync->at.version
         && strcmp(answer.chain, sync->at.chain) != 0)
     {
-        apikey_sync_resync(sync, "fork");
+        apikey_sync_resync(sync, APIKEY_CAUSE_FORK);
         return;
     }
 

@@ -12,15 +12,23 @@
 #include "link.h"
 
 #include "adapter.h"
+#include "cause.h"
 
+#include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
-#define LINK_CONNECT_MAX 2000 /* milliseconds, until it is ready */
-#define LINK_PATIENCE    2000 /* milliseconds, until the lease is known */
-#define LINK_SECOND_LOOK 20   /* milliseconds */
+/* Milliseconds.  Whatever swallowed our packets: 1 s after it has gone there
+   is a connection again.  So a try is given up before the kernel would repeat
+   its first packet, which may be lost, and no wait is longer than a try. */
+#define LINK_CONNECT_MAX 700
+#define LINK_RETRY_MAX   700
+#define LINK_GREET_MAX   2000 /* until it is ready, once it is connected */
+#define LINK_RESOLVE_MAX 500  /* then the address of before is tried */
+#define LINK_PATIENCE    2000 /* until the lease is known */
+#define LINK_SECOND_LOOK 20
 
 /* A connection that lived this long is made anew at once when it is lost;
    one that did not waits, or a server that drops us would be hammered. */
@@ -28,6 +36,7 @@
 
 
 static void link_try(apikey_link_t *link);
+static void link_try_known(apikey_link_t *link);
 static void link_timer(uv_timer_t *timer);
 
 
@@ -77,53 +86,65 @@ link_release(apikey_link_t *link)
 }
 
 
-static void
-link_log_loss(apikey_link_t *link, int was_ready, const char *reason,
-              uint64_t wait)
-{
-    char shown[APIKEY_URL_PART_MAX + 32];
-
-    if (!apikey_log_again(&link->trouble, reason)) {
-        return;
-    }
-
-    apikey_url_show(link->url, shown, sizeof(shown));
-
-    apikey_log(APIKEY_LOG_WARNING,
-               was_ready ? "connection to the store lost"
-                         : "cannot connect to the store",
-               apikey_text("link", link->name), apikey_text("store", shown),
-               apikey_text("error", reason), apikey_number("retry_ms", wait));
-}
-
-
 /* The connection has ended or is to end; hiredis may be freeing it already,
    then link->ac was cleared before. */
 static void
-link_lose(apikey_link_t *link, const char *reason)
+link_lose(apikey_link_t *link, apikey_cause_t cause, const char *reason)
 {
-    int      was_ready = apikey_link_ready(link);
-    uint64_t wait;
-    char     copy[APIKEY_LINK_ERROR_LEN];
+    char               copy[APIKEY_LINK_ERROR_LEN];
+    uint64_t           took, now = uv_now(link->loop);
+    apikey_link_loss_t loss = { .cause = cause, .error = copy };
 
     /* it may be part of what is freed now */
     snprintf(copy, sizeof(copy), "%s", reason);
 
-    if (was_ready && uv_now(link->loop) - link->ready_at >= LINK_STEADY) {
+    loss.was_ready = apikey_link_ready(link);
+
+    if (loss.was_ready && now - link->ready_at >= LINK_STEADY) {
         apikey_backoff_reset(&link->backoff);
-        wait = 0;
+
     } else {
-        wait = apikey_backoff(&link->backoff);
+        /* who has tried for long has waited */
+        loss.retry = apikey_backoff(&link->backoff, LINK_RETRY_MAX);
+        took = loss.was_ready ? 0 : now - link->tried_at;
+        loss.retry = took < loss.retry ? loss.retry - took : 0;
     }
 
     link_release(link);
     link->state = APIKEY_LINK_WAITING;
     link->failures++;
-    link_arm(link, wait);
+    link_arm(link, loss.retry);
 
-    link_log_loss(link, was_ready, copy, wait);
+    link->events->lost(link->ctx, link, &loss);
+}
 
-    link->events->lost(link->ctx, link, was_ready);
+
+/* The server answered with an error where it should not. */
+static void
+link_refused(apikey_link_t *link, const char *error)
+{
+    link_lose(link, apikey_cause_of_error(error, 0), error);
+}
+
+
+/* Of the end of a connection that hiredis tells of. */
+static apikey_cause_t
+link_cause(const redisAsyncContext *ac)
+{
+    switch (ac->err) {
+    case REDIS_ERR_PROTOCOL:
+        return APIKEY_CAUSE_PROTOCOL;
+
+    case REDIS_ERR_OTHER: /* an answer to SUBSCRIBE */
+        return apikey_cause_of_error(ac->errstr, 0);
+
+    case REDIS_ERR_OOM:
+        return APIKEY_CAUSE_SYSTEM;
+
+    default:
+        return ac->c.flags & REDIS_CONNECTED ? APIKEY_CAUSE_RESET
+                                             : APIKEY_CAUSE_UNREACHABLE;
+    }
 }
 
 
@@ -140,7 +161,8 @@ link_ended(redisAsyncContext *ac)
     ac->data = NULL;
     link->ac = NULL;
 
-    link_lose(link, ac->err && ac->errstr ? ac->errstr : "closed");
+    link_lose(link, link_cause(ac),
+              ac->err && ac->errstr ? ac->errstr : "closed");
 }
 
 
@@ -154,10 +176,10 @@ link_disconnected(const redisAsyncContext *ac, int status)
 
 
 void
-apikey_link_drop(apikey_link_t *link, const char *reason)
+apikey_link_drop(apikey_link_t *link, apikey_cause_t cause, const char *reason)
 {
     if (link->state == APIKEY_LINK_GREETING || apikey_link_ready(link)) {
-        link_lose(link, reason);
+        link_lose(link, cause, reason);
     }
 }
 
@@ -210,7 +232,7 @@ link_silence(apikey_link_t *link)
 
     snprintf(reason, sizeof(reason), "no answer for %llu ms",
              (unsigned long long) silent);
-    link_lose(link, reason);
+    link_lose(link, APIKEY_CAUSE_SILENT, reason);
 }
 
 
@@ -225,10 +247,14 @@ link_timer(uv_timer_t *timer)
         link_try(link);
         return;
 
+    case APIKEY_LINK_RESOLVING:
+        link_try_known(link);
+        return;
+
     case APIKEY_LINK_GREETING:
-        snprintf(reason, sizeof(reason), "no connection within %d ms",
-                 LINK_CONNECT_MAX);
-        link_lose(link, reason);
+        snprintf(reason, sizeof(reason), "no connection within %llu ms",
+                 (unsigned long long) (uv_now(link->loop) - link->tried_at));
+        link_lose(link, APIKEY_CAUSE_SILENT, reason);
         return;
 
     case APIKEY_LINK_READY:
@@ -238,7 +264,6 @@ link_timer(uv_timer_t *timer)
         return;
 
     case APIKEY_LINK_CLOSED:
-    case APIKEY_LINK_RESOLVING:
         return;
     }
 }
@@ -277,6 +302,7 @@ link_greeted(apikey_link_t *link)
     link->trouble.written = 0;
     uv_timer_stop(&link->timer);
     link_address(link);
+    strcpy(link->known, link->host);
 
     apikey_url_show(link->url, shown, sizeof(shown));
     apikey_log(APIKEY_LOG_INFO, "connected", apikey_text("link", link->name),
@@ -325,7 +351,7 @@ link_on_greeting(void *ctx, const redisReply *reply)
     apikey_link_t *link = ctx;
 
     if (reply->type == REDIS_REPLY_ERROR) {
-        link_lose(link, reply->str);
+        link_refused(link, reply->str);
     }
 }
 
@@ -337,12 +363,13 @@ link_on_info(void *ctx, const redisReply *reply)
     apikey_link_t *link = ctx;
 
     if (reply->type == REDIS_REPLY_ERROR) {
-        link_lose(link, reply->str);
+        link_refused(link, reply->str);
         return;
     }
 
     if (link_run_id(link, reply) != 0) {
-        link_lose(link, "the server tells no run_id: is it Redis or Valkey?");
+        link_lose(link, APIKEY_CAUSE_PROTOCOL,
+                  "the server tells no run_id: is it Redis or Valkey?");
         return;
     }
 
@@ -409,7 +436,6 @@ link_on_event(redisAsyncContext *ac, void *data, void *privdata)
     if (strcmp(reply->element[0]->str, "message") == 0) {
         if (apikey_link_ready(link)
             && reply->element[2]->type == REDIS_REPLY_STRING) {
-            link->progress = uv_now(link->loop);
             link->events->message(link->ctx, reply->element[2]->str,
                                   (size_t) reply->element[2]->len);
         }
@@ -492,6 +518,18 @@ link_greet(apikey_link_t *link)
 }
 
 
+/* The kernel has a connection; or not, which hiredis tells in another way. */
+static void
+link_connected(const redisAsyncContext *ac, int status)
+{
+    apikey_link_t *link = ac->data;
+
+    if (link != NULL && status == REDIS_OK) {
+        link_arm(link, LINK_GREET_MAX);
+    }
+}
+
+
 /* host is numeric, or the path of a socket: nothing here waits. */
 static void
 link_connect(apikey_link_t *link, const char *host)
@@ -502,28 +540,55 @@ link_connect(apikey_link_t *link, const char *host)
                          : redisAsyncConnectUnix(host);
 
     if (ac == NULL) {
-        link_lose(link, "no memory");
+        link_lose(link, APIKEY_CAUSE_SYSTEM, "no memory");
         return;
     }
 
     link->ac = ac;
 
     if (ac->err) {
-        link_lose(link, ac->errstr);
+        link_lose(link,
+                  errno == EMFILE || errno == ENFILE || errno == ENOMEM
+                      ? APIKEY_CAUSE_SYSTEM
+                      : APIKEY_CAUSE_UNREACHABLE,
+                  ac->errstr);
         return;
     }
 
     if (apikey_adapter_attach(ac, link->loop) != 0) {
-        link_lose(link, "the event loop does not take the connection");
+        link_lose(link, APIKEY_CAUSE_SYSTEM,
+                  "the event loop does not take the connection");
         return;
     }
 
     ac->data = link;
+    redisAsyncSetConnectCallback(ac, link_connected);
     redisAsyncSetDisconnectCallback(ac, link_disconnected);
 
     link->state = APIKEY_LINK_GREETING;
+    link->tried_at = uv_now(link->loop);
     link_arm(link, LINK_CONNECT_MAX);
     link_greet(link);
+}
+
+
+/* To an address of the host. */
+static void
+link_connect_host(apikey_link_t *link, const char *host)
+{
+    snprintf(link->host, sizeof(link->host), "%s", host);
+    link_connect(link, link->host);
+}
+
+
+/* Names can't be looked up, which a network that is just coming back may not
+   wait for. */
+static void
+link_try_known(apikey_link_t *link)
+{
+    if (link->known[0] != '\0') {
+        link_connect_host(link, link->known);
+    }
 }
 
 
@@ -559,8 +624,8 @@ static void
 link_resolved(uv_getaddrinfo_t *resolver, int status, struct addrinfo *list)
 {
     apikey_link_t *link = resolver->data;
-    char           host[NI_MAXHOST], reason[APIKEY_LINK_ERROR_LEN];
-    int            picked;
+    char host[APIKEY_LINK_ADDRESS_MAX + 1], reason[APIKEY_LINK_ERROR_LEN];
+    int  picked;
 
     link->resolving = 0;
 
@@ -575,11 +640,11 @@ link_resolved(uv_getaddrinfo_t *resolver, int status, struct addrinfo *list)
     if (!picked) {
         snprintf(reason, sizeof(reason), "cannot resolve the host's name: %s",
                  status ? uv_strerror(status) : "it has no address");
-        link_lose(link, reason);
+        link_lose(link, APIKEY_CAUSE_UNRESOLVED, reason);
         return;
     }
 
-    link_connect(link, host);
+    link_connect_host(link, host);
 }
 
 
@@ -590,14 +655,21 @@ link_try(apikey_link_t *link)
     struct addrinfo hints = { .ai_family = AF_UNSPEC,
                               .ai_socktype = SOCK_STREAM };
 
+    link->tried_at = uv_now(link->loop);
+
     if (link->url->port == 0) {
         link_connect(link, link->url->host);
         return;
     }
 
-    /* an earlier question is still out, for a URL that has changed */
+    /* an earlier question is still out: for another URL, or it lasts */
     if (link->resolving) {
-        link_arm(link, APIKEY_BACKOFF_FIRST);
+        if (link->known[0] != '\0') {
+            link_try_known(link);
+        } else {
+            link_arm(link, APIKEY_BACKOFF_FIRST);
+        }
+
         return;
     }
 
@@ -605,12 +677,13 @@ link_try(apikey_link_t *link)
                         link->url->host, NULL, &hints);
 
     if (rc != 0) {
-        link_lose(link, uv_strerror(rc));
+        link_lose(link, APIKEY_CAUSE_SYSTEM, uv_strerror(rc));
         return;
     }
 
     link->resolving = 1;
     link->state = APIKEY_LINK_RESOLVING;
+    link_arm(link, LINK_RESOLVE_MAX);
 }
 
 
@@ -619,6 +692,7 @@ apikey_link_open(apikey_link_t *link, const apikey_url_t *url)
 {
     link_release(link);
     link->url = url;
+    link->known[0] = '\0';
     link->state = APIKEY_LINK_WAITING;
     link->failures = 0;
     link->trouble.written = 0;

@@ -22,6 +22,7 @@
 #include "backoff.h"
 #include "log.h"
 #include "store/url.h"
+#include "table/apikey_table.h"
 
 #define APIKEY_LINK_ERROR_LEN   256
 #define APIKEY_LINK_RUN_ID_LEN  40
@@ -36,11 +37,19 @@ typedef struct apikey_link_s apikey_link_t;
 typedef void (*apikey_reply_pt)(void *ctx, const redisReply *reply);
 
 typedef struct {
+    apikey_cause_t cause;     /* NONE: as apikey_link_drop() was told */
+    const char    *error;     /* in words; of this call alone */
+    int            was_ready; /* 0: it could not be made */
+    uint64_t       retry;     /* milliseconds until the next try */
+} apikey_link_loss_t;
+
+typedef struct {
     /* Commands may be sent; a subscribed link is subscribed. */
     void (*ready)(void *ctx, apikey_link_t *link);
 
     /* The connection was lost, or could not be made.  Another try follows. */
-    void (*lost)(void *ctx, apikey_link_t *link, int was_ready);
+    void (*lost)(void *ctx, apikey_link_t *link,
+                 const apikey_link_loss_t *loss);
 
     /* A message of the channel. */
     void (*message)(void *ctx, const char *text, size_t len);
@@ -71,17 +80,22 @@ struct apikey_link_s {
     unsigned            failures;  /* since it was ready last */
     apikey_backoff_t    backoff;
 
-    uint64_t patience;   /* milliseconds without an answer */
+    uint64_t patience;   /* milliseconds for an answer */
     unsigned unanswered; /* commands */
-    uint64_t progress;   /* uv_now() of the last answer, or of the command that
-                            ended a silence */
-    int      suspect;    /* 1: patience is over, but look once more */
-    int      pinged;     /* 1: one of the unanswered is a ping */
-    uint64_t ready_at;   /* uv_now() */
+    uint64_t progress; /* uv_now() of the last whole answer, or of the command
+                            that ended a silence.  Not of a message: who gets
+                            them ever later must not pass for alive. */
+    int      suspect;  /* 1: patience is over, but look once more */
+    int      pinged;   /* 1: one of the unanswered is a ping */
+    uint64_t tried_at; /* uv_now() */
+    uint64_t ready_at; /* likewise */
 
-    char                  run_id[APIKEY_LINK_RUN_ID_LEN + 1];
-    char                  address[APIKEY_LINK_ADDRESS_MAX + 1]; /* our end */
-    apikey_log_throttle_t trouble;
+    char run_id[APIKEY_LINK_RUN_ID_LEN + 1];
+    char address[APIKEY_LINK_ADDRESS_MAX + 1]; /* our end */
+    char host[APIKEY_LINK_ADDRESS_MAX + 1];    /* that is being tried */
+    char known[APIKEY_LINK_ADDRESS_MAX + 1];   /* that was ready last, for when
+                                                names can't be looked up */
+    apikey_log_throttle_t trouble;             /* the user's, for losses */
 };
 
 
@@ -99,12 +113,15 @@ void apikey_link_open(apikey_link_t *link, const apikey_url_t *url);
  */
 void apikey_link_close(apikey_link_t *link);
 
-/* Gives up the connection for this reason, calls lost(), and tries again. */
-void apikey_link_drop(apikey_link_t *link, const char *reason);
+/* Gives up the connection for this reason, calls lost(), and tries again.
+   cause is NONE if the reason was counted already. */
+void apikey_link_drop(apikey_link_t *link, apikey_cause_t cause,
+                      const char *reason);
 
 #define apikey_link_ready(link) ((link)->state == APIKEY_LINK_READY)
 
-/* At most this many milliseconds without an answer. */
+/* At most this many milliseconds for an answer, however it trickles in, from
+   when it was asked for, or from the answer before it. */
 void apikey_link_patience(apikey_link_t *link, uint64_t milliseconds);
 
 /* Sends a command.  0; or -1 if the link is not ready: then neither handler

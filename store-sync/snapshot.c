@@ -27,11 +27,12 @@ static void snapshot_on_page(void *ctx, const redisReply *reply);
 
 /* It can't be finished: once more, from the start. */
 static void
-snapshot_fail(apikey_sync_t *sync, const char *id, const char *error)
+snapshot_fail(apikey_sync_t *sync, apikey_cause_t cause, const char *id,
+              const char *error)
 {
     apikey_sync_unusable(sync, "the snapshot failed",
                          (apikey_log_pair_t) apikey_text("key", id), error);
-    apikey_sync_resync(sync, "failed");
+    apikey_sync_resync(sync, cause);
 }
 
 
@@ -72,7 +73,7 @@ snapshot_on_meta(void *ctx, const redisReply *reply)
         || apikey_reply_number(reply, "disabled", &disabled) != 0
         || apikey_reply_number(reply, "revoked", &revoked) != 0)
     {
-        snapshot_fail(sync, "none",
+        snapshot_fail(sync, APIKEY_CAUSE_UNREADABLE, "none",
                       "apikey_meta's answer is not what the store's "
                       "contract says");
         return;
@@ -82,13 +83,13 @@ snapshot_on_meta(void *ctx, const redisReply *reply)
     snapshot->keys = enabled + disabled + revoked;
 
     apikey_log(APIKEY_LOG_NOTICE, "snapshot begins",
-               apikey_text("cause", sync->cause),
+               apikey_text("cause", apikey_cause_name(sync->cause)),
                apikey_number("keys", snapshot->keys));
 
     if (apikey_build_begin(sync, APIKEY_BUILD_SNAPSHOT, epoch, snapshot->keys)
         != 0)
     {
-        apikey_sync_resync(sync, "no room");
+        apikey_sync_resync(sync, APIKEY_CAUSE_ROOM);
     }
 }
 
@@ -135,7 +136,7 @@ snapshot_ask_page(apikey_sync_t *sync, const char *cursor)
 static void
 snapshot_unasked(apikey_sync_t *sync)
 {
-    apikey_sync_resync(sync, "connection lost");
+    apikey_sync_resync(sync, APIKEY_CAUSE_LINK);
 }
 
 
@@ -170,17 +171,19 @@ snapshot_on_record(void *ctx, const redisReply *reply)
     }
 
     if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 0) {
-        snapshot_fail(sync, id, "it is listed but has no record");
+        snapshot_fail(sync, APIKEY_CAUSE_UNREADABLE, id,
+                      "it is listed but has no record");
         return;
     }
 
     if (apikey_record_from_reply(&sync->record, reply, error) != 0) {
-        snapshot_fail(sync, id, error);
+        snapshot_fail(sync, APIKEY_CAUSE_UNREADABLE, id, error);
         return;
     }
 
     if (strcmp(sync->record.id, id) != 0) {
-        snapshot_fail(sync, id, "its record is that of another key");
+        snapshot_fail(sync, APIKEY_CAUSE_UNREADABLE, id,
+                      "its record is that of another key");
         return;
     }
 
@@ -191,11 +194,12 @@ snapshot_on_record(void *ctx, const redisReply *reply)
 
     case APIKEY_WRITE_FULL:
         sync->build.keys *= 2;
-        apikey_sync_resync(sync, "sized too small");
+        apikey_sync_resync(sync, APIKEY_CAUSE_ROOM);
         return;
 
     case APIKEY_WRITE_ERROR:
-        snapshot_fail(sync, id, apikey_writer_error(sync->writer));
+        snapshot_fail(sync, APIKEY_CAUSE_TABLE, id,
+                      apikey_writer_error(sync->writer));
         return;
     }
 
@@ -295,21 +299,21 @@ snapshot_on_page(void *ctx, const redisReply *reply)
     }
 
     if (snapshot_page_check(sync, reply) != 0) {
-        snapshot_fail(sync, "none",
+        snapshot_fail(sync, APIKEY_CAUSE_UNREADABLE, "none",
                       "apikey_snapshot's answer is not what the store's "
                       "contract says");
         return;
     }
 
     if (strcmp(reply->element[0]->str, snapshot->epoch) != 0) {
-        apikey_sync_resync(sync, "epoch");
+        apikey_sync_resync(sync, APIKEY_CAUSE_EPOCH);
         return;
     }
 
     version = apikey_follow_version(reply->element[1]);
 
     if (version == 0 || version < snapshot->version) {
-        apikey_sync_resync(sync, "ahead");
+        apikey_sync_resync(sync, APIKEY_CAUSE_AHEAD);
         return;
     }
 
@@ -345,7 +349,8 @@ apikey_snapshot_publish(apikey_sync_t *sync)
     uint64_t i, conflicts = sync->build.conflicts;
 
     if (apikey_writer_publish(sync->writer) != APIKEY_WRITE_OK) {
-        snapshot_fail(sync, "none", apikey_writer_error(sync->writer));
+        snapshot_fail(sync, APIKEY_CAUSE_TABLE, "none",
+                      apikey_writer_error(sync->writer));
         return;
     }
 
@@ -390,6 +395,6 @@ apikey_snapshot_lost(apikey_sync_t *sync)
         && (sync->build.phase == APIKEY_PHASE_PREPARE
             || sync->build.phase == APIKEY_PHASE_READ))
     {
-        apikey_sync_resync(sync, "connection lost");
+        apikey_sync_resync(sync, APIKEY_CAUSE_LINK);
     }
 }

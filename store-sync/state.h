@@ -7,6 +7,8 @@
  *   snapshot.c  reads all keys
  *   build.c     builds a generation in slices: for a snapshot, or to grow
  *   follow.c    applies entries, as they are pushed or read from the log
+ *   window.c    knows which versions were pushed, and which had to be read
+ *   cause.c     counts and tells why there was more to do than follow
  *   lease.c     renews: the acknowledgement, and the lease it brings
  *
  * There is one notion of how far the table has come, `at`.  Whatever throws it
@@ -22,12 +24,14 @@
 #include <uv.h>
 
 #include "backoff.h"
+#include "cause.h"
 #include "conf.h"
 #include "link.h"
 #include "log.h"
 #include "store/record.h"
 #include "sync.h"
 #include "table/write.h"
+#include "window.h"
 
 #define APIKEY_SNAPSHOT_PAGE   1000 /* key ids a page */
 #define APIKEY_BUILD_CONFLICTS 20   /* that are named in the log */
@@ -84,6 +88,7 @@ typedef struct {
     apikey_position_t from;      /* that was asked from */
     uint64_t          from_want; /* what was wanted then */
     unsigned          doubts;    /* as they were then */
+    int               gap;       /* 1: what is read should have been pushed */
 
     /* Set when a change found no room: where to apply again from once there
        is; until then nothing is acknowledged. */
@@ -130,13 +135,16 @@ struct apikey_sync_s {
     apikey_sync_state_t   state; /* as last told */
     int                   ready; /* 1: systemd was told */
     int                   frozen;
+    int                   seen;    /* 1: this store was seen initialised */
     int                   waiting; /* 1: retry is running */
     uint64_t              trouble_at;
     apikey_backoff_t      backoff;
     apikey_log_throttle_t trouble;  /* what the store or the table refuses */
     apikey_log_throttle_t unusable; /* changes, records and answers */
     apikey_log_throttle_t resyncs;
-    char                  cause[64]; /* of the next snapshot */
+    apikey_log_throttle_t pushes[APIKEY_CAUSE_REORDERED + 1];
+    apikey_window_t       window; /* what became of them */
+    apikey_cause_t        cause;  /* of the next snapshot */
     uint64_t              figure[APIKEY_FIGURE_COUNT];
 
     apikey_position_t at;
@@ -164,9 +172,9 @@ void apikey_sync_soon(apikey_sync_t *sync, uint64_t milliseconds);
 
 /*
  * Throws away what is known of the store: a new snapshot will be taken, and
- * until then nothing is acknowledged.  cause goes into the log.
+ * until then nothing is acknowledged.
  */
-void apikey_sync_resync(apikey_sync_t *sync, const char *cause);
+void apikey_sync_resync(apikey_sync_t *sync, apikey_cause_t cause);
 
 /* Whether the log leads on from `at` has to be asked again: what was asked
    before does not tell. */
@@ -176,6 +184,9 @@ void apikey_sync_doubt(apikey_sync_t *sync);
    culprit.  Never a digest. */
 void apikey_sync_unusable(apikey_sync_t *sync, const char *message,
                           apikey_log_pair_t what, const char *error);
+
+/* Asks nothing of the store for a while. */
+void apikey_sync_wait(apikey_sync_t *sync);
 
 /* The store answered a function with an error: tell, and try again later. */
 void apikey_sync_refused(apikey_sync_t *sync, const char *function,
@@ -241,6 +252,9 @@ void apikey_follow_message(apikey_sync_t *sync, const char *text, size_t len);
 
 /* This version exists.  urgent: it will not be pushed to us. */
 void apikey_follow_want(apikey_sync_t *sync, uint64_t version, int urgent);
+
+/* Counts the messages that are given up as lost; to be called at times. */
+void apikey_follow_lost(apikey_sync_t *sync);
 
 /* Reads the log if that is due. */
 void apikey_follow_step(apikey_sync_t *sync);

@@ -27,6 +27,7 @@
 
 /* Trouble after so long a peace may be met at once. */
 #define SYNC_PEACE    10000 /* milliseconds */
+#define SYNC_WAIT_MAX 2000  /* milliseconds */
 #define SYNC_ARGS_MAX 24
 
 
@@ -34,29 +35,6 @@ static const char *const state_names[] = {
     [APIKEY_SYNC_CONNECT] = "connect",  [APIKEY_SYNC_SNAPSHOT] = "snapshot",
     [APIKEY_SYNC_CATCHUP] = "catch-up", [APIKEY_SYNC_FOLLOW] = "follow",
     [APIKEY_SYNC_FROZEN] = "frozen",
-};
-
-/* What an operator can do about an error of the store, by how it begins. */
-static const struct {
-    const char *error;
-    const char *advice;
-} advices[] = {
-    { "NOINIT",
-      "the store is empty: a wrong database, FLUSHALL, or apikeyctl init never "
-      "ran; the table is frozen and its lease runs out" },
-    { "ERR Function not found",
-      "the function library is not loaded: load it with apikeyctl library" },
-    { "NOPERM", "give the user the rights of docs/store.md, Access" },
-    { "READONLY", "this server is a replica: let store name the primary" },
-    { "LOADING", "the server reads its files: wait" },
-    { "MISCONF",
-      "the server cannot save and so takes no writes, which renewals are: until "
-      "it can, nginx answers 503 once the lease is over; give its disk room, "
-      "see its log, and docs/operations.md, Redis" },
-    { "NOREPLICAS",
-      "too few replicas for min-replicas-to-write, so the server takes no "
-      "writes, which renewals are: until there are enough, nginx answers 503 "
-      "once the lease is over" },
 };
 
 
@@ -148,8 +126,15 @@ sync_wait(apikey_sync_t *sync, int rare_is_fine)
     }
 
     sync->waiting = 1;
-    uv_timer_start(&sync->retry, sync_on_retry, apikey_backoff(&sync->backoff),
-                   0);
+    uv_timer_start(&sync->retry, sync_on_retry,
+                   apikey_backoff(&sync->backoff, SYNC_WAIT_MAX), 0);
+}
+
+
+void
+apikey_sync_wait(apikey_sync_t *sync)
+{
+    sync_wait(sync, 0);
 }
 
 
@@ -176,20 +161,18 @@ sync_forget(apikey_sync_t *sync)
     sync->follow.replay = 0;
     sync->lease.pending = 0;
     sync->lease.acked = 0;
+    apikey_window_clear(&sync->window);
 }
 
 
 void
-apikey_sync_resync(apikey_sync_t *sync, const char *cause)
+apikey_sync_resync(apikey_sync_t *sync, apikey_cause_t cause)
 {
-    if (apikey_log_again(&sync->resyncs, cause)) {
-        apikey_log(APIKEY_LOG_WARNING, "a full resync is needed",
-                   apikey_text("cause", cause),
-                   apikey_number("version", sync->at.version));
-    }
+    apikey_cause(sync, cause, &sync->resyncs, "a full resync is needed",
+                 apikey_number("version", sync->at.version));
 
     sync_forget(sync);
-    snprintf(sync->cause, sizeof(sync->cause), "%s", cause);
+    sync->cause = cause;
     sync_wait(sync, 1);
 }
 
@@ -211,27 +194,15 @@ void
 apikey_sync_refused(apikey_sync_t *sync, const char *function,
                     const redisReply *reply)
 {
-    size_t      i, len;
-    const char *advice = "see docs/operations.md";
+    apikey_cause_t cause = apikey_cause_of_error(reply->str, sync->seen);
 
-    for (i = 0; i < sizeof(advices) / sizeof(advices[0]); i++) {
-        len = strlen(advices[i].error);
+    apikey_cause(sync, cause, &sync->trouble, "the store refuses",
+                 apikey_text("function", function),
+                 apikey_text("error", reply->str));
 
-        if (strncmp(reply->str, advices[i].error, len) == 0) {
-            advice = advices[i].advice;
-            break;
-        }
-    }
-
-    if (apikey_log_again(&sync->trouble, reply->str)) {
-        apikey_log(APIKEY_LOG_ERROR, "the store refuses",
-                   apikey_text("function", function),
-                   apikey_text("error", reply->str),
-                   apikey_text("advice", advice));
-    }
-
-    sync->frozen = strncmp(reply->str, "NOINIT", 6) == 0
-                   || strncmp(reply->str, "ERR Function not found", 22) == 0;
+    sync->frozen = cause == APIKEY_CAUSE_EMPTIED
+                   || cause == APIKEY_CAUSE_NOINIT
+                   || cause == APIKEY_CAUSE_NOLIBRARY;
     apikey_sync_doubt(sync);
     sync->lease.pending = 0;
 
@@ -242,9 +213,9 @@ apikey_sync_refused(apikey_sync_t *sync, const char *function,
 
     sync_wait(sync, 0);
 
-    if (strncmp(reply->str, "READONLY", 8) == 0) {
-        apikey_link_drop(&sync->commands, reply->str);
-        apikey_link_drop(&sync->events, reply->str);
+    if (cause == APIKEY_CAUSE_READONLY) {
+        apikey_link_drop(&sync->commands, APIKEY_CAUSE_NONE, reply->str);
+        apikey_link_drop(&sync->events, APIKEY_CAUSE_NONE, reply->str);
     }
 }
 
@@ -286,9 +257,10 @@ sync_open_table(apikey_sync_t *sync, char *error, size_t error_size)
 void
 apikey_sync_table_lost(apikey_sync_t *sync)
 {
-    apikey_log(APIKEY_LOG_ERROR, "the table was lost; it is made anew",
-               apikey_text("table", sync->conf.table),
-               apikey_text("error", apikey_writer_error(sync->writer)));
+    apikey_cause(sync, APIKEY_CAUSE_TABLE, &sync->resyncs,
+                 "the table was lost; it is made anew",
+                 apikey_text("table", sync->conf.table),
+                 apikey_text("error", apikey_writer_error(sync->writer)));
 
     sync_forget(sync);
     apikey_writer_close(sync->writer);
@@ -297,7 +269,7 @@ apikey_sync_table_lost(apikey_sync_t *sync)
 
     sync->writer = NULL;
     sync->lease.probed = 0;
-    snprintf(sync->cause, sizeof(sync->cause), "table lost");
+    sync->cause = APIKEY_CAUSE_TABLE;
     sync_wait(sync, 0);
 }
 
@@ -431,6 +403,7 @@ sync_on_pulse(uv_timer_t *timer)
 
     apikey_link_ping(&sync->events);
     apikey_lease_watch(sync);
+    apikey_follow_lost(sync);
 }
 
 
@@ -458,10 +431,10 @@ sync_on_ready(void *ctx, apikey_link_t *link)
 
     if (strcmp(sync->run_id, link->run_id) != 0) {
         if (sync->run_id[0] != '\0') {
-            apikey_log(APIKEY_LOG_WARNING,
-                       "the store's server was restarted or is another one",
-                       apikey_text("was", sync->run_id),
-                       apikey_text("is", link->run_id));
+            apikey_cause(sync, APIKEY_CAUSE_SERVER, &sync->trouble,
+                         "the store's server was restarted or is another one",
+                         apikey_text("was", sync->run_id),
+                         apikey_text("is", link->run_id));
         }
 
         strcpy(sync->run_id, link->run_id);
@@ -469,23 +442,37 @@ sync_on_ready(void *ctx, apikey_link_t *link)
     }
 
     if (apikey_link_ready(other) && strcmp(other->run_id, link->run_id) != 0) {
-        apikey_link_drop(other, "it leads to another server than the other "
-                                "link");
+        apikey_link_drop(other, APIKEY_CAUSE_SERVER,
+                         "it leads to another server than the other link");
     }
 }
 
 
 static void
-sync_on_lost(void *ctx, apikey_link_t *link, int was_ready)
+sync_on_lost(void *ctx, apikey_link_t *link, const apikey_link_loss_t *loss)
 {
+    char           shown[APIKEY_URL_PART_MAX + 32];
     apikey_sync_t *sync = ctx;
 
-    if (was_ready) {
+    if (loss->was_ready) {
         apikey_sync_count(sync, APIKEY_FIGURE_RECONNECTS);
+    }
+
+    if (loss->cause != APIKEY_CAUSE_NONE) {
+        apikey_url_show(link->url, shown, sizeof(shown));
+        apikey_cause(sync, loss->cause, &link->trouble,
+                     loss->was_ready ? "connection to the store lost"
+                                     : "cannot connect to the store",
+                     apikey_text("link", link->name),
+                     apikey_text("store", shown),
+                     apikey_text("error", loss->error),
+                     apikey_number("retry_ms", loss->retry));
     }
 
     if (link == &sync->commands) {
         sync_commands_lost(sync);
+    } else {
+        apikey_window_clear(&sync->window);
     }
 }
 
@@ -557,7 +544,7 @@ apikey_sync_start(uv_loop_t *loop, const apikey_conf_t *conf, char *error,
 
     sync->loop = loop;
     sync->conf = *conf;
-    strcpy(sync->cause, "start");
+    sync->cause = APIKEY_CAUSE_START;
     snprintf(sync->channel, sizeof(sync->channel), "%s:events",
              conf->store_name);
 
@@ -574,6 +561,8 @@ apikey_sync_start(uv_loop_t *loop, const apikey_conf_t *conf, char *error,
     }
 
     sync_handles(sync);
+    apikey_cause(sync, APIKEY_CAUSE_START, &sync->resyncs,
+                 "a full resync is needed", apikey_number("version", 0));
 
     apikey_link_init(&sync->commands, loop, "commands", NULL,
                      &sync_link_events, sync);
@@ -616,6 +605,8 @@ apikey_sync_reconfigure(apikey_sync_t *sync, const apikey_conf_t *conf)
     }
 
     sync->conf.url = conf->url;
+    sync->seen = 0;
+    apikey_window_clear(&sync->window);
     sync_commands_lost(sync);
     apikey_link_open(&sync->commands, &sync->conf.url);
     apikey_link_open(&sync->events, &sync->conf.url);

@@ -164,7 +164,59 @@ apikey_check(const void *data, size_t len)
 }
 
 
-/* What the daemon tells about itself: index into control.figure. */
+/*
+ * Why the daemon had to do more than follow.  Each is counted, in
+ * control.figure[APIKEY_FIGURE_CAUSE + cause]; what it means and what to do
+ * about it is in store-sync/cause.c and docs/operations.md.
+ */
+typedef enum {
+    /* what became of a message of the channel */
+    APIKEY_CAUSE_LOST = 0,
+    APIKEY_CAUSE_DUPLICATED,
+    APIKEY_CAUSE_REORDERED,
+
+    /* of a full resync */
+    APIKEY_CAUSE_START,
+    APIKEY_CAUSE_TRIMMED,
+    APIKEY_CAUSE_FORK,
+    APIKEY_CAUSE_AHEAD,
+    APIKEY_CAUSE_EPOCH,
+    APIKEY_CAUSE_UNREADABLE,
+    APIKEY_CAUSE_TABLE,
+    APIKEY_CAUSE_ROOM,
+    APIKEY_CAUSE_LINK,
+
+    /* why the store refuses */
+    APIKEY_CAUSE_EMPTIED,
+    APIKEY_CAUSE_NOINIT,
+    APIKEY_CAUSE_LOADING,
+    APIKEY_CAUSE_READONLY,
+    APIKEY_CAUSE_MISCONF,
+    APIKEY_CAUSE_OOM,
+    APIKEY_CAUSE_NOREPLICAS,
+    APIKEY_CAUSE_BUSY,
+    APIKEY_CAUSE_NOPERM,
+    APIKEY_CAUSE_NOLIBRARY,
+    APIKEY_CAUSE_AUTH,
+    APIKEY_CAUSE_NAME,
+    APIKEY_CAUSE_REFUSED,
+
+    /* of the end of a connection */
+    APIKEY_CAUSE_RESET,
+    APIKEY_CAUSE_SILENT,
+    APIKEY_CAUSE_UNREACHABLE,
+    APIKEY_CAUSE_UNRESOLVED,
+    APIKEY_CAUSE_PROTOCOL,
+    APIKEY_CAUSE_SERVER,
+    APIKEY_CAUSE_SYSTEM,
+
+    APIKEY_CAUSE_COUNT, /* not a cause */
+    APIKEY_CAUSE_NONE = APIKEY_CAUSE_COUNT
+} apikey_cause_t;
+
+
+/* What the daemon tells about itself: index into control.figure.  The names
+   are in figure.h. */
 typedef enum {
     APIKEY_FIGURE_PID = 0,    /* 0 after a clean stop */
     APIKEY_FIGURE_STARTED,    /* seconds since 1970 */
@@ -180,7 +232,9 @@ typedef enum {
     APIKEY_FIGURE_CONFLICTS,  /* keys seen revoked that the store calls alive,
                                  or does not know */
     APIKEY_FIGURE_ERRORS,     /* changes that could not be applied */
-    APIKEY_FIGURE_COUNT       /* not a figure */
+    APIKEY_FIGURE_CAUSE, /* how often the first cause was; then the rest */
+    APIKEY_FIGURE_CAUSE_LAST = APIKEY_FIGURE_CAUSE + APIKEY_CAUSE_COUNT - 1,
+    APIKEY_FIGURE_COUNT /* not a figure */
 } apikey_figure_t;
 
 

@@ -152,14 +152,18 @@ open_file(const apikey_table_t *table, const char *name, uint64_t size,
 }
 
 
-static apikey_table_error_t
-attach_control(apikey_table_t *table)
+apikey_table_error_t
+apikey_table_attach_control(apikey_table_t *table)
 {
     int                  fd;
     void                *page;
     uint8_t              boot[APIKEY_BOOT_ID_LEN];
     struct stat          st = { 0 };
     apikey_table_error_t error;
+
+    if (table->control != NULL) {
+        return APIKEY_TABLE_OK;
+    }
 
     if (apikey_boot_id(boot) == -1) {
         return APIKEY_TABLE_SYSTEM;
@@ -254,13 +258,11 @@ apikey_table_attach(apikey_table_t *table)
 {
     int                  i;
     uint64_t             word;
-    apikey_table_error_t error = APIKEY_TABLE_OK;
+    apikey_table_error_t error;
 
-    if (table->control == NULL) {
-        error = attach_control(table);
-        if (error != APIKEY_TABLE_OK) {
-            goto failed;
-        }
+    error = apikey_table_attach_control(table);
+    if (error != APIKEY_TABLE_OK) {
+        goto failed;
     }
 
     for (i = 0; i < ATTACH_GENERATION; i++) {

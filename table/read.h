@@ -99,6 +99,10 @@ void apikey_table_peppers(const apikey_table_t *table,
 /* Attaches if need be; for tools and status pages, not for decisions. */
 apikey_table_error_t apikey_table_attach(apikey_table_t *table);
 
+/* Attaches to the control page alone, whose figures tell also why there is no
+   generation yet. */
+apikey_table_error_t apikey_table_attach_control(apikey_table_t *table);
+
 
 /* The texts of a record, each a pointer into it and a length in bytes. */
 typedef struct {

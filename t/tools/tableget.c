@@ -26,23 +26,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "table/figure.h"
 #include "table/read.h"
-
-static const char *const figures[APIKEY_FIGURE_COUNT] = {
-    [APIKEY_FIGURE_PID] = "pid",
-    [APIKEY_FIGURE_STARTED] = "started",
-    [APIKEY_FIGURE_STATE] = "state",
-    [APIKEY_FIGURE_VERSION] = "version",
-    [APIKEY_FIGURE_LEASE] = "lease",
-    [APIKEY_FIGURE_RENEWED] = "renewed",
-    [APIKEY_FIGURE_APPLIED] = "applied",
-    [APIKEY_FIGURE_CATCHUPS] = "catchups",
-    [APIKEY_FIGURE_SNAPSHOTS] = "snapshots",
-    [APIKEY_FIGURE_GROWTHS] = "growths",
-    [APIKEY_FIGURE_RECONNECTS] = "reconnects",
-    [APIKEY_FIGURE_CONFLICTS] = "conflicts",
-    [APIKEY_FIGURE_ERRORS] = "errors",
-};
 
 static apikey_table_t        table;
 static volatile sig_atomic_t stopped;
@@ -265,7 +250,9 @@ show_control(void)
 
     error = apikey_table_attach(&table);
 
-    if (table.control == NULL) {
+    if (error != APIKEY_TABLE_OK
+        && apikey_table_attach_control(&table) != APIKEY_TABLE_OK)
+    {
         printf("error=%s\n", apikey_table_strerror(error));
         return 1;
     }
@@ -291,7 +278,7 @@ show_control(void)
     }
 
     for (i = 0; i < APIKEY_FIGURE_COUNT; i++) {
-        printf("%s=%" PRIu64 "\n", figures[i],
+        printf("%s=%" PRIu64 "\n", apikey_figure_name((apikey_figure_t) i),
                (uint64_t) table.control->figure[i]);
     }
 
