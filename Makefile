@@ -45,6 +45,7 @@ objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(call sources,$(1)))
 KEY   := $(BUILD)/lib/key.a
 TABLE := $(BUILD)/lib/table.a
 STORE := $(BUILD)/lib/store.a
+OPS   := $(BUILD)/lib/ops.a
 
 PROGRAMS := $(BUILD)/bin/apikey-sync $(BUILD)/bin/apikeyctl
 MODULE   := $(BUILD)/nginx/ngx_http_apikey_module.so
@@ -66,6 +67,7 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 $(KEY): $(call objects,key)
 $(TABLE): $(call objects,table)
 $(STORE): $(call objects,store)
+$(OPS): $(call objects,admin)
 
 $(BUILD)/lib/%.a:
 	@mkdir -p $(@D)
@@ -75,10 +77,11 @@ $(BUILD)/lib/%.a:
 $(BUILD)/bin/apikey-sync: $(call objects,store-sync) $(STORE) $(TABLE)
 $(BUILD)/bin/apikey-sync: LIBS = -lhiredis -ljansson -luv
 
-$(BUILD)/bin/apikeyctl: $(call objects,admin admin/ctl) $(STORE) $(KEY) $(TABLE)
+$(BUILD)/bin/apikeyctl: $(call objects,admin/ctl) $(OPS) $(STORE) $(KEY) $(TABLE)
 $(BUILD)/bin/apikeyctl: LIBS = -lhiredis -ljansson -lsodium
 
-$(UNITS) $(TOOLS) $(BENCHES): $(BUILD)/%: $(BUILD)/obj/%.o $(STORE) $(TABLE) $(KEY)
+$(UNITS): $(BUILD)/%: $(BUILD)/obj/%.o $(OPS) $(STORE) $(TABLE) $(KEY)
+$(TOOLS) $(BENCHES): $(BUILD)/%: $(BUILD)/obj/%.o $(STORE) $(TABLE) $(KEY)
 $(TOOLS) $(BENCHES): LIBS = -lhiredis -ljansson -luv -lsodium -lpthread
 $(UNITS): LIBS = -lcmocka -lhiredis -ljansson -luv -lsodium -lpthread
 $(call objects,t/unit): | deps-test

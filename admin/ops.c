@@ -45,15 +45,31 @@ apikey_ops_begin(apikey_ops_t *ops, const char *store, const char *actor,
 int
 apikey_ops_connect(apikey_ops_t *ops, const apikey_url_t *url, int timeout_ms)
 {
+    ops->url = *url;
+    ops->timeout_ms = timeout_ms;
+
+    return apikey_ops_reconnect(ops, timeout_ms);
+}
+
+
+int
+apikey_ops_reconnect(apikey_ops_t *ops, int limit_ms)
+{
     char where[APIKEY_URL_PART_MAX + 32];
 
     apikey_client_close(&ops->client);
 
-    if (apikey_client_connect(&ops->client, url, timeout_ms) == 0) {
+    if (limit_ms > ops->timeout_ms) {
+        limit_ms = ops->timeout_ms;
+    }
+
+    if (apikey_client_connect(&ops->client, &ops->url, limit_ms) == 0) {
+        apikey_ops_limit(ops, 0);
+        ops->connection++;
         return 0;
     }
 
-    apikey_url_show(url, where, sizeof(where));
+    apikey_url_show(&ops->url, where, sizeof(where));
 
     if (ops->client.name[0]) {
         apikey_ops_fail(ops, APIKEY_OPS_UNREACHABLE,
@@ -73,9 +89,21 @@ apikey_ops_connect(apikey_ops_t *ops, const apikey_url_t *url, int timeout_ms)
 
 
 void
+apikey_ops_limit(apikey_ops_t *ops, int limit_ms)
+{
+    if (limit_ms == 0 || limit_ms > ops->timeout_ms) {
+        limit_ms = ops->timeout_ms;
+    }
+
+    apikey_client_limit(&ops->client, limit_ms);
+}
+
+
+void
 apikey_ops_close(apikey_ops_t *ops)
 {
     apikey_client_close(&ops->client);
+    apikey_url_wipe(&ops->url);
 }
 
 

@@ -53,6 +53,9 @@ typedef struct {
     char               text[APIKEY_OPS_TEXT_MAX + 1];    /* a sentence */
 
     apikey_client_t client;
+    apikey_url_t    url;        /* where it connects to, and connects again */
+    int             timeout_ms; /* of each step */
+    unsigned        connection; /* counts those that were made */
     char            store[APIKEY_STORE_NAME_MAX + 1];
     char            actor[APIKEY_ACTOR_MAX + 1];
     char            reason[APIKEY_REASON_MAX + 1];
@@ -66,9 +69,22 @@ typedef struct {
 int apikey_ops_begin(apikey_ops_t *ops, const char *store, const char *actor,
                      const char *reason);
 
-/* Connects to the server; time-outs as in apikey_client_connect(). */
+/*
+ * Connects to the server; time-outs as in apikey_client_connect().  Keeps the
+ * URL, for apikey_ops_reconnect(), until the session is closed.
+ */
 int
 apikey_ops_connect(apikey_ops_t *ops, const apikey_url_t *url, int timeout_ms);
+
+/*
+ * Connects again to where the last connection was; each step within limit_ms
+ * or the session's own time-out, whichever is shorter.
+ */
+int apikey_ops_reconnect(apikey_ops_t *ops, int limit_ms);
+
+/* The time limit of commands on this connection, likewise; 0: the session's
+   own again. */
+void apikey_ops_limit(apikey_ops_t *ops, int limit_ms);
 
 void apikey_ops_close(apikey_ops_t *ops);
 

@@ -72,6 +72,22 @@ apikey_check_word(apikey_ops_t *ops, const char *what, const char *value)
 
 
 int
+apikey_check_edge(apikey_ops_t *ops, const char *value)
+{
+    if (apikey_check_word(ops, "the edge's name", value) == -1
+        || strchr(value, '@'))
+    {
+        return apikey_ops_fail(ops, APIKEY_OPS_ARGUMENT,
+                               "the edge's name must be 1 to %d of A-Z a-z "
+                               "0-9 _ . : -",
+                               APIKEY_WORD_MAX);
+    }
+
+    return 0;
+}
+
+
+int
 apikey_check_id(apikey_ops_t *ops, const char *value)
 {
     if (!apikey_id_check(value, strlen(value))) {

@@ -32,6 +32,9 @@ int apikey_check_text(apikey_ops_t *ops, const char *what, const char *value,
 /* A member's id or a tenant: 1 to 64 of A-Z a-z 0-9 _ . : @ - */
 int apikey_check_word(apikey_ops_t *ops, const char *what, const char *value);
 
+/* An edge's name: 1 to 64 of A-Z a-z 0-9 _ . : - */
+int apikey_check_edge(apikey_ops_t *ops, const char *value);
+
 /* A key's public id. */
 int apikey_check_id(apikey_ops_t *ops, const char *value);
 

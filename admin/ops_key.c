@@ -141,10 +141,8 @@ create_send(apikey_ops_t *ops, const apikey_ops_create_t *request,
             const apikey_pepper_t *pepper, const char *digest,
             apikey_ops_created_t *created)
 {
-    int           rc;
     char          fingerprint[APIKEY_PEPPER_NAME_SIZE];
     char          expires[24];
-    redisReply   *reply;
     apikey_args_t args;
 
     apikey_pepper_name(pepper, fingerprint);
@@ -162,29 +160,8 @@ create_send(apikey_ops_t *ops, const apikey_ops_create_t *request,
     apikey_args_pair(&args, "expires", request->expires ? expires : NULL);
     apikey_args_pair(&args, "status",
                      request->disabled ? "disabled" : "enabled");
-    apikey_ops_sign(ops, &args);
 
-    reply = apikey_ops_command(ops, 1, &args);
-    if (reply == NULL) {
-        return -1;
-    }
-
-    rc = 0;
-
-    if (apikey_reply_number(reply, "version", &created->version) == -1
-        || apikey_reply_number(reply, "at", &created->at) == -1
-        || apikey_reply_copy(reply, "epoch", created->epoch,
-                             sizeof(created->epoch))
-               == -1)
-    {
-        apikey_ops_misread(ops, "apikey_create", "version, at, epoch");
-        ops->error = APIKEY_OPS_UNKNOWN;
-        rc = -1;
-    }
-
-    freeReplyObject(reply);
-
-    return rc;
+    return apikey_ops_change(ops, "apikey_create", &args, &created->change);
 }
 
 
@@ -204,12 +181,7 @@ int
 apikey_ops_set_status(apikey_ops_t *ops, const char *id,
                       apikey_key_status_t status, apikey_ops_change_t *change)
 {
-    int           rc;
-    uint64_t      changed;
-    redisReply   *reply;
     apikey_args_t args;
-
-    memset(change, 0, sizeof(*change));
 
     if (apikey_check_id(ops, id) == -1) {
         return -1;
@@ -218,34 +190,8 @@ apikey_ops_set_status(apikey_ops_t *ops, const char *id,
     apikey_args_function(&args, 1, "apikey_set_status", ops->store);
     apikey_args_add(&args, id);
     apikey_args_add(&args, apikey_status_name(status));
-    apikey_ops_sign(ops, &args);
 
-    reply = apikey_ops_command(ops, 1, &args);
-    if (reply == NULL) {
-        return -1;
-    }
-
-    rc = 0;
-
-    if (apikey_reply_number(reply, "version", &change->version) == -1
-        || apikey_reply_number(reply, "at", &change->at) == -1
-        || apikey_reply_number(reply, "changed", &changed) == -1
-        || apikey_reply_copy(reply, "epoch", change->epoch,
-                             sizeof(change->epoch))
-               == -1)
-    {
-        apikey_ops_misread(ops, "apikey_set_status",
-                           "version, at, changed, epoch");
-        ops->error = APIKEY_OPS_UNKNOWN;
-        rc = -1;
-
-    } else {
-        change->changed = changed != 0;
-    }
-
-    freeReplyObject(reply);
-
-    return rc;
+    return apikey_ops_change(ops, "apikey_set_status", &args, change);
 }
 
 

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "admin/ops.h"
+#include "admin/ops_change.h"
 #include "admin/ops_check.h"
 #include "key/key.h"
 #include "key/pepper.h"
@@ -30,14 +31,12 @@ typedef struct {
 } apikey_ops_create_t;
 
 typedef struct {
-    char     text[APIKEY_TEXT_MAX + 1]; /* the new key; "" for an imported
-                                           one.  It exists nowhere else */
-    char     id[APIKEY_ID_LEN + 1];
-    char     hint[APIKEY_HINT_SIZE];
-    char     scopes[APIKEY_SCOPES_SIZE]; /* one blank between */
-    char     epoch[APIKEY_EPOCH_HEX + 1];
-    uint64_t version;
-    uint64_t at; /* milliseconds since 1970 */
+    char text[APIKEY_TEXT_MAX + 1]; /* the new key; "" for an imported one.  It
+                                       exists nowhere else */
+    char id[APIKEY_ID_LEN + 1];
+    char hint[APIKEY_HINT_SIZE];
+    char scopes[APIKEY_SCOPES_SIZE]; /* one blank between */
+    apikey_ops_change_t change;
 } apikey_ops_created_t;
 
 /*
@@ -51,13 +50,6 @@ int apikey_ops_create(apikey_ops_t *ops, const apikey_ops_create_t *request,
                       const apikey_pepper_t *pepper,
                       apikey_ops_created_t  *created);
 
-
-typedef struct {
-    char     epoch[APIKEY_EPOCH_HEX + 1];
-    uint64_t version; /* of the key's last change */
-    uint64_t at;      /* milliseconds since 1970 */
-    int      changed; /* 0: it had that status */
-} apikey_ops_change_t;
 
 int
 apikey_ops_set_status(apikey_ops_t *ops, const char *id,

@@ -12,31 +12,33 @@
 
 static int put_check(apikey_ops_t *ops, const char *id,
                      const apikey_ops_member_put_t *request);
-static int
-           put_complete(apikey_ops_t *ops, const char *id,
+static int put_complete(apikey_ops_t *ops, const char *id,
                         const apikey_ops_member_put_t *request,
-                        apikey_ops_member_t *member, apikey_ops_member_change_t *change);
-static int put_send(apikey_ops_t *ops, const apikey_ops_member_t *member,
-                    apikey_ops_member_change_t *change);
+                        apikey_ops_member_t *member, int *created);
 static int member_read(const redisReply *reply, apikey_ops_member_t *member);
 
 
 int
 apikey_ops_member_put(apikey_ops_t *ops, const char *id,
-                      const apikey_ops_member_put_t *request,
-                      apikey_ops_member_change_t    *change)
+                      const apikey_ops_member_put_t *request, int *created,
+                      apikey_ops_change_t *change)
 {
+    apikey_args_t       args;
     apikey_ops_member_t member;
 
-    memset(change, 0, sizeof(*change));
-
     if (put_check(ops, id, request) == -1
-        || put_complete(ops, id, request, &member, change) == -1)
+        || put_complete(ops, id, request, &member, created) == -1)
     {
         return -1;
     }
 
-    return put_send(ops, &member, change);
+    apikey_args_function(&args, 1, "apikey_member_put", ops->store);
+    apikey_args_add(&args, member.id);
+    apikey_args_pair(&args, "name", member.name);
+    apikey_args_pair(&args, "email", member.email);
+    apikey_args_pair(&args, "tenant", member.tenant);
+
+    return apikey_ops_change(ops, "apikey_member_put", &args, change);
 }
 
 
@@ -78,8 +80,10 @@ put_check(apikey_ops_t *ops, const char *id,
 static int
 put_complete(apikey_ops_t *ops, const char *id,
              const apikey_ops_member_put_t *request,
-             apikey_ops_member_t *member, apikey_ops_member_change_t *change)
+             apikey_ops_member_t *member, int *created)
 {
+    *created = 0;
+
     if (apikey_ops_member_get(ops, id, member) == -1) {
         if (strcmp(ops->name, "NOMEMBER") != 0) {
             return -1;
@@ -93,7 +97,7 @@ put_complete(apikey_ops_t *ops, const char *id,
 
         memset(member, 0, sizeof(*member));
         snprintf(member->id, sizeof(member->id), "%s", id);
-        change->created = 1;
+        *created = 1;
     }
 
     if (request->name) {
@@ -110,46 +114,6 @@ put_complete(apikey_ops_t *ops, const char *id,
     }
 
     return 0;
-}
-
-
-static int
-put_send(apikey_ops_t *ops, const apikey_ops_member_t *member,
-         apikey_ops_member_change_t *change)
-{
-    int           rc;
-    uint64_t      changed;
-    redisReply   *reply;
-    apikey_args_t args;
-
-    apikey_args_function(&args, 1, "apikey_member_put", ops->store);
-    apikey_args_add(&args, member->id);
-    apikey_args_pair(&args, "name", member->name);
-    apikey_args_pair(&args, "email", member->email);
-    apikey_args_pair(&args, "tenant", member->tenant);
-    apikey_ops_sign(ops, &args);
-
-    reply = apikey_ops_command(ops, 1, &args);
-    if (reply == NULL) {
-        return -1;
-    }
-
-    rc = 0;
-
-    if (apikey_reply_number(reply, "version", &change->version) == -1
-        || apikey_reply_number(reply, "changed", &changed) == -1)
-    {
-        apikey_ops_misread(ops, "apikey_member_put", "version, changed");
-        ops->error = APIKEY_OPS_UNKNOWN;
-        rc = -1;
-
-    } else {
-        change->changed = changed != 0;
-    }
-
-    freeReplyObject(reply);
-
-    return rc;
 }
 
 

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "admin/ops.h"
+#include "admin/ops_change.h"
 #include "admin/ops_check.h"
 
 typedef struct {
@@ -30,16 +31,11 @@ typedef struct {
     const char *tenant;
 } apikey_ops_member_put_t;
 
-typedef struct {
-    uint64_t version; /* of the store, after this */
-    int      changed; /* 0: nothing differed, and nothing was written */
-    int      created; /* 1: there was no such member */
-} apikey_ops_member_change_t;
-
-/* Creates a member, or changes what is named of one. */
+/* Creates a member, or changes what is named of one.  *created becomes 1 if
+   there was no such member. */
 int apikey_ops_member_put(apikey_ops_t *ops, const char *id,
-                          const apikey_ops_member_put_t *request,
-                          apikey_ops_member_change_t    *change);
+                          const apikey_ops_member_put_t *request, int *created,
+                          apikey_ops_change_t *change);
 
 int apikey_ops_member_get(apikey_ops_t *ops, const char *id,
                           apikey_ops_member_t *member);

@@ -6,10 +6,8 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
 #include <sodium.h>
 
 #include "admin/ops_store.h"
@@ -20,11 +18,6 @@
 
 static int library_compare(const redisReply *reply, apikey_library_t *library);
 static int meta_read(const redisReply *reply, apikey_ops_meta_t *meta);
-static int
-                   edge_read(const redisReply *reply,
-                             void (*each)(void *ctx, const apikey_ops_edge_t *edge), void *ctx);
-static const char *edge_text(const json_t *renewal, const char *name);
-static uint64_t    edge_number(const json_t *renewal, const char *name);
 
 
 void
@@ -322,102 +315,4 @@ meta_read(const redisReply *reply, apikey_ops_meta_t *meta)
     }
 
     return 0;
-}
-
-
-int
-apikey_ops_edges(apikey_ops_t *ops,
-                 void (*each)(void *ctx, const apikey_ops_edge_t *edge),
-                 void *ctx)
-{
-    int           rc;
-    size_t        i;
-    redisReply   *reply;
-    apikey_args_t args;
-
-    apikey_args_function(&args, 0, "apikey_edges", ops->store);
-
-    reply = apikey_ops_command(ops, 0, &args);
-    if (reply == NULL) {
-        return -1;
-    }
-
-    rc = reply->type == REDIS_REPLY_ARRAY ? 0 : -1;
-
-    for (i = 0; rc == 0 && i < reply->elements; i++) {
-        rc = edge_read(reply->element[i], each, ctx);
-    }
-
-    if (rc == -1) {
-        apikey_ops_misread(ops, "apikey_edges",
-                           "names, renewals and verdicts");
-    }
-
-    freeReplyObject(reply);
-
-    return rc;
-}
-
-
-static int
-edge_read(const redisReply *reply,
-          void (*each)(void *ctx, const apikey_ops_edge_t *edge), void *ctx)
-{
-    json_t           *renewal;
-    apikey_ops_edge_t edge;
-
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3
-        || reply->element[0]->type != REDIS_REPLY_STRING
-        || reply->element[1]->type != REDIS_REPLY_STRING)
-    {
-        return -1;
-    }
-
-    renewal =
-        json_loadb(reply->element[1]->str, reply->element[1]->len, 0, NULL);
-    if (!json_is_object(renewal)) {
-        json_decref(renewal);
-        return -1;
-    }
-
-    edge.name = reply->element[0]->str;
-    edge.epoch = edge_text(renewal, "epoch");
-    edge.address = edge_text(renewal, "address");
-    edge.software = edge_text(renewal, "software");
-    edge.version = edge_number(renewal, "version");
-    edge.at = edge_number(renewal, "at");
-
-    each(ctx, &edge);
-
-    json_decref(renewal);
-
-    return 0;
-}
-
-
-static const char *
-edge_text(const json_t *renewal, const char *name)
-{
-    const char *text;
-
-    text = json_string_value(json_object_get(renewal, name));
-
-    return text ? text : "";
-}
-
-
-/* A number, or one in quotes: a version is text everywhere in the store. */
-static uint64_t
-edge_number(const json_t *renewal, const char *name)
-{
-    const json_t *value;
-
-    value = json_object_get(renewal, name);
-
-    if (json_is_string(value)) {
-        return strtoull(json_string_value(value), NULL, 10);
-    }
-
-    return json_integer_value(value) > 0 ? (uint64_t) json_integer_value(value)
-                                         : 0;
 }

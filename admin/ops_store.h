@@ -91,20 +91,4 @@ typedef struct {
 
 int apikey_ops_meta(apikey_ops_t *ops, apikey_ops_meta_t *meta);
 
-
-/* What the store has of an edge: its last renewal. */
-typedef struct {
-    const char *name;
-    const char *epoch;
-    const char *address;
-    const char *software;
-    uint64_t    version; /* that it has applied */
-    uint64_t    at;      /* milliseconds since 1970, the store's clock */
-} apikey_ops_edge_t;
-
-/* Calls each(ctx, edge) for every edge, which is good until it returns. */
-int apikey_ops_edges(apikey_ops_t *ops,
-                     void (*each)(void *ctx, const apikey_ops_edge_t *edge),
-                     void *ctx);
-
 #endif /* APIKEY_ADMIN_OPS_STORE_H */

@@ -72,6 +72,18 @@ apikey_client_connect(apikey_client_t *client, const apikey_url_t *url,
 
 
 void
+apikey_client_limit(apikey_client_t *client, int timeout_ms)
+{
+    struct timeval limit = { timeout_ms / 1000, timeout_ms % 1000 * 1000 };
+
+    /* the system takes any limit for a socket that is open */
+    if (client->context) {
+        (void) redisSetTimeout(client->context, limit);
+    }
+}
+
+
+void
 apikey_client_close(apikey_client_t *client)
 {
     if (client->context) {

@@ -74,6 +74,9 @@ typedef struct {
 int apikey_client_connect(apikey_client_t *client, const apikey_url_t *url,
                           int timeout_ms);
 
+/* The time limit of the commands that follow, where there is a connection. */
+void apikey_client_limit(apikey_client_t *client, int timeout_ms);
+
 /* Closes; the error stays readable.  Harmless twice. */
 void apikey_client_close(apikey_client_t *client);
 

@@ -85,6 +85,16 @@ for my $row (
     [ [ 'list', '--store=http://x' ],          2, qr/--store: .*\n  as in redis:/ ],
     [ [ 'list', '--store=redis://u:SECRET@:x' ], 2, qr/--store: (?!.*SECRET)/ ],
     [ [ 'list', '--store-name=apikey' ],       2, qr/store's name must be .* in braces/ ],
+    [ [ 'disable', $id, '--wait=' ],           2, qr/--wait must be a time with a unit/ ],
+    [ [ 'disable', $id, '--wait=5' ],          2, qr/--wait must be a time with a unit/ ],
+    [ [ 'disable', $id, '--wait=0s' ],         2, qr/--wait must be/ ],
+    [ [ 'disable', $id, '--wait=25h' ],        2, qr/--wait must be/ ],
+    [ [ 'disable', $id, '--wait', '5s' ],      2, qr/word 2 is not the id of a key/ ],
+    [ [ 'disable', $id, '--replicas=1' ],      2, qr/--replicas goes with --wait/ ],
+    [ [ 'disable', $id, '--wait', '--replicas=x' ],   2, qr/--replicas must be a number/ ],
+    [ [ 'disable', $id, '--wait', '--replicas=101' ], 2, qr/--replicas must be 0 to 100/ ],
+    [ [ 'list', '--wait' ],                    2, qr/no option --wait\n/ ],
+    [ [ 'init', '--wait' ],                    2, qr/no option --wait/ ],
     [ [ 'list', '--user=' . 'u' x 600 ],       2, qr/--user: the name is too long/ ],
     [ [ 'disable', $id, '--actor=' ],          2, qr/the actor is empty/ ],
     [ [ 'disable', $id, '--actor=' . 'a' x 129 ],  2, qr/the actor has 129 bytes; at most 128/ ],
@@ -123,7 +133,7 @@ my $sync = Apikey::Process::build_dir() . '/bin/apikey-sync';
 is($ctl->ok('-h'), $help, '-h is --help');
 is($ctl->ok('--version'), 'apikeyctl ' . (split ' ', `"$sync" --version`)[1] . "\n", 'both programs are of one release');
 is($ctl->ok('help'), $help, 'help is --help');
-like($help, qr/^  $_  \S/m, "help has exit code $_") for 0 .. 7;
+like($help, qr/^  $_  \S/m, "help has exit code $_") for 0 .. 8;
 
 my @verbs  = $help =~ /^  ([a-z]+) +[A-Z]/mg;
 my @member = $ctl->ok('member', '--help') =~ /^  (member [a-z]+) /mg;
@@ -152,7 +162,7 @@ for my $verb (map { [ split ] } @member, grep { $_ ne 'member' } @verbs) {
 
 cmp_ok(scalar keys %named, '>', 20, 'options');
 like($docs, qr/`$_\b/, "docs/admin.md: $_") for sort keys %named;
-like($docs, qr/^\| $_ \| \S/m, "docs/admin.md: exit code $_") for 0 .. 7;
+like($docs, qr/^\| $_ \| \S/m, "docs/admin.md: exit code $_") for 0 .. 8;
 
 is($ctl->ok('help', 'revoke'), $ctl->ok('revoke', '--help'), 'help revoke');
 

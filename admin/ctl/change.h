@@ -13,8 +13,9 @@
 
 /*
  * The session is connected and the ids are checked.  Goes on after a refusal;
- * stops when the store is gone, and says which keys were not tried.  Returns
- * the worst exit code.
+ * stops when the store is gone, and says which keys were not tried.  Makes all
+ * changes first; with --wait then waits once for all of them.  Returns the
+ * worst exit code.
  */
 int ctl_change(ctl_t *ctl, apikey_key_status_t status, int count, char **ids);
 

@@ -20,6 +20,7 @@
 #include "json.h"
 #include "options.h"
 #include "output.h"
+#include "receipt.h"
 #include "record.h"
 #include "session.h"
 
@@ -40,11 +41,16 @@ static int  create_read(ctl_t *ctl, imported_t *imported);
 static void create_silence(struct termios *saved, int *silenced);
 static int  create_send(ctl_t *ctl, const apikey_ops_create_t *request,
                         apikey_ops_created_t *created);
+static int  create_report(ctl_t *ctl, const apikey_ops_create_t *request,
+                          const apikey_ops_created_t *created);
 static void create_print(const ctl_t *ctl, const apikey_ops_create_t *request,
                          const apikey_ops_created_t *created);
-static void create_json(const apikey_ops_create_t  *request,
-                        const apikey_ops_created_t *created);
-static int  create_shown(ctl_t *ctl, const apikey_ops_created_t *created);
+static json_t *create_json(const apikey_ops_create_t  *request,
+                           const apikey_ops_created_t *created);
+static void
+create_receipt(const ctl_t *ctl, const apikey_ops_created_t *created,
+               const ctl_receipt_t *receipt);
+static int create_shown(ctl_t *ctl, const apikey_ops_created_t *created);
 
 
 int
@@ -108,8 +114,7 @@ ctl_create(ctl_t *ctl, int argc, char **argv)
     code = create_send(ctl, &request, &created);
 
     if (code == CTL_DONE) {
-        create_print(ctl, &request, &created);
-        code = from_stdin ? CTL_DONE : create_shown(ctl, &created);
+        code = create_report(ctl, &request, &created);
     }
 
 done:
@@ -266,16 +271,70 @@ create_send(ctl_t *ctl, const apikey_ops_create_t *request,
 }
 
 
+/*
+ * The text is written out before anything is waited for: whatever ends the
+ * wait, it was shown.  With --json it is part of the one object.
+ */
+static int
+create_report(ctl_t *ctl, const apikey_ops_create_t *request,
+              const apikey_ops_created_t *created)
+{
+    int           code = CTL_DONE, shown = CTL_DONE;
+    json_t       *json = NULL;
+    ctl_receipt_t receipt = { 0 };
+
+    if (ctl->json) {
+        json = create_json(request, created);
+
+    } else {
+        create_print(ctl, request, created);
+        shown = create_shown(ctl, created);
+    }
+
+    if (ctl->wait) {
+        ctl_receipt_wait(ctl, &created->change, 1, &receipt);
+        code = ctl_receipt_exit(ctl, &receipt);
+
+        if (ctl->json) {
+            json_object_set_new(json, "receipt",
+                                ctl_receipt_json(ctl, &receipt));
+
+        } else if (!ctl->quiet) {
+            create_receipt(ctl, created, &receipt);
+        }
+
+        ctl_receipt_free(&receipt);
+    }
+
+    if (ctl->json) {
+        ctl_json(json);
+        shown = create_shown(ctl, created);
+    }
+
+    return shown == CTL_DONE ? code : shown;
+}
+
+
+static void
+create_receipt(const ctl_t *ctl, const apikey_ops_created_t *created,
+               const ctl_receipt_t *receipt)
+{
+    char text[APIKEY_ID_LEN + 16];
+
+    snprintf(text, sizeof(text), "%s created", created->id);
+
+    putchar('\n');
+    ctl_receipt_head(receipt);
+    ctl_receipt_change(text, &created->change, 1);
+    ctl_receipt_show(ctl, receipt);
+}
+
+
 static void
 create_print(const ctl_t *ctl, const apikey_ops_create_t *request,
              const apikey_ops_created_t *created)
 {
     char at[APIKEY_TIME_SIZE];
-
-    if (ctl->json) {
-        create_json(request, created);
-        return;
-    }
 
     if (ctl->quiet) {
         printf("%s\n", created->text[0] ? created->text : created->id);
@@ -295,11 +354,11 @@ create_print(const ctl_t *ctl, const apikey_ops_create_t *request,
     ctl_field("Scopes", "%s", created->scopes[0] ? created->scopes : "none");
     ctl_field("Hint", "%s", created->hint);
     ctl_field("Expires", "%s", ctl_expires_show(at, request->expires));
-    ctl_field("Version", "%llu", (unsigned long long) created->version);
+    ctl_field("Version", "%llu", (unsigned long long) created->change.version);
 }
 
 
-static void
+static json_t *
 create_json(const apikey_ops_create_t  *request,
             const apikey_ops_created_t *created)
 {
@@ -312,29 +371,30 @@ create_json(const apikey_ops_create_t  *request,
     }
 
     json_object_update_new(
-        json,
-        json_pack("{s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:I,s:s}", "id",
-                  created->id, "status",
-                  request->disabled ? "disabled" : "enabled", "name",
-                  ctl_json_text(request->name), "member",
-                  ctl_json_text(request->member), "scopes",
-                  ctl_words_json(created->scopes), "hint",
-                  ctl_json_text(created->hint), "expires",
-                  ctl_expires_json(request->expires), "created",
-                  ctl_json_time(created->at), "version",
-                  (json_int_t) created->version, "epoch", created->epoch));
+        json, json_pack("{s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:I,s:s}", "id",
+                        created->id, "status",
+                        request->disabled ? "disabled" : "enabled", "name",
+                        ctl_json_text(request->name), "member",
+                        ctl_json_text(request->member), "scopes",
+                        ctl_words_json(created->scopes), "hint",
+                        ctl_json_text(created->hint), "expires",
+                        ctl_expires_json(request->expires), "created",
+                        ctl_json_time(created->change.at), "version",
+                        (json_int_t) created->change.version, "epoch",
+                        created->change.epoch));
 
-    ctl_json(json);
+    return json;
 }
 
 
-/* A key that exists and that nobody has seen is no success. */
+/* A key that exists and that nobody has seen is no success; of an imported
+   one there is nothing to see. */
 static int
 create_shown(ctl_t *ctl, const apikey_ops_created_t *created)
 {
     char hint[80];
 
-    if (ctl_output_flush() == 0) {
+    if (created->text[0] == '\0' || ctl_output_flush() == 0) {
         return CTL_DONE;
     }
 

@@ -23,14 +23,20 @@ typedef enum {
     CTL_UNKNOWN = 4,     /* a change was sent, and its answer was lost */
     CTL_OUTPUT = 5,      /* what was done could not be written out */
     CTL_LOCAL = 6,       /* trouble on this machine */
-    CTL_WRONG = 7        /* looked, and found something wrong */
+    CTL_WRONG = 7,       /* looked, and found something wrong */
+    CTL_UNPROVEN = 8     /* done, but not proven in the time given (--wait) */
 } ctl_exit_t;
 
 /* Groups of common options that a verb takes. */
-#define CTL_TAKES_STORE  0x1 /* --store, --store-name, ... */
-#define CTL_TAKES_OUTPUT 0x2 /* --json, --quiet */
-#define CTL_TAKES_ACTOR  0x4 /* --actor, --reason */
-#define CTL_TAKES_PEPPER 0x8 /* --pepper */
+#define CTL_TAKES_STORE  0x01 /* --store, --store-name, ... */
+#define CTL_TAKES_OUTPUT 0x02 /* --json, --quiet */
+#define CTL_TAKES_ACTOR  0x04 /* --actor, --reason */
+#define CTL_TAKES_PEPPER 0x08 /* --pepper */
+#define CTL_TAKES_WAIT   0x10 /* --wait, --replicas */
+
+/* What a verb takes that looks, and one that changes what edges go by. */
+#define CTL_LOOKS   (CTL_TAKES_STORE | CTL_TAKES_OUTPUT)
+#define CTL_CHANGES (CTL_LOOKS | CTL_TAKES_ACTOR | CTL_TAKES_WAIT)
 
 typedef struct ctl_s ctl_t;
 
@@ -57,8 +63,15 @@ struct ctl_s {
     const char *pepper;
     const char *actor;
     const char *reason;
+    int         wait;
+    const char *wait_time;
+    const char *replicas;
     int         json;
     int         quiet;
+
+    /* of those, parsed: ctl_wait_options() */
+    uint64_t wait_ms;        /* 0: as long as it takes */
+    uint64_t replicas_count; /* 0: none */
 
     int          exit; /* set by what stops a verb: see options.h */
     apikey_ops_t ops;

@@ -145,7 +145,7 @@ hint_of(const apikey_ops_t *ops)
         const char *name, *hint;
     } hints[] = {
         { APIKEY_OPS_NOLIBRARY,
-          "for a new store: apikeyctl init; into one that has lost it: apikeyctl library" },
+          "for a new store: apikeyctl init; into one that has lost it, or has an older one: apikeyctl library" },
         { "NOINIT",
           "for a new store: apikeyctl init; one that was emptied must be restored from a backup" },
         { "INITED", "nothing was changed; to load the function library into "
@@ -168,6 +168,14 @@ hint_of(const apikey_ops_t *ops)
         { "OOM", "Redis has no memory left for this; disable, enable and "
                  "revoke still work" },
     };
+
+    /* what every change is sent with, and no older one knows */
+    if (strcmp(ops->name, "BADARG") == 0
+        && strstr(ops->text, "is not an argument of this function"))
+    {
+        return "the function library in the server is an older one: apikeyctl "
+               "library";
+    }
 
     for (i = 0; i < sizeof(hints) / sizeof(hints[0]); i++) {
         if (strcmp(ops->name, hints[i].name) == 0) {

@@ -40,7 +40,7 @@ ctl_help(ctl_t *ctl, const ctl_verb_t *verbs, const char *of)
         printf("These may stand before the command too:\n");
         help_common(ctl, ~0U);
         printf("  %-22s %s\n", "--version", "which release this is");
-        help_exits("01234567");
+        help_exits("012345678");
     }
 }
 
@@ -91,9 +91,12 @@ help_option(const ctl_option_t *option, const char *variable)
     size_t      len;
     const char *line;
 
-    snprintf(left, sizeof(left), "--%s%s%s", option->name,
-             option->argument ? "=" : "",
-             option->argument ? option->argument : "");
+    snprintf(left, sizeof(left), "--%s%s%s%s", option->name,
+             option->argument == NULL ? ""
+             : option->flag           ? "[="
+                                      : "=",
+             option->argument ? option->argument : "",
+             option->argument && option->flag ? "]" : "");
 
     for (line = option->help;; line += len + 1) {
         len = strcspn(line, "\n");
@@ -123,10 +126,11 @@ help_exits(const char *exits)
         "refused, by the store or by you at a question; nothing was changed",
         "a mistake in the command line or in an argument",
         "the store cannot be reached, or lets nobody in; nothing was changed",
-        "a change was sent, but its answer was lost: it may have been made",
+        "a change was sent, and what came of it is not known",
         "the output could not be written",
         "trouble on this machine: a file, the pepper, another version",
         "looked, and found something wrong",
+        "with --wait: done, but not proven in the time given",
     };
 
     printf("\nExit codes:\n");

@@ -24,31 +24,28 @@
 #include "output.h"
 
 
-#define LOOKS   (CTL_TAKES_STORE | CTL_TAKES_OUTPUT)
-#define CHANGES (LOOKS | CTL_TAKES_ACTOR)
-
 static const ctl_verb_t verbs[] = {
     { "init", "[--prefix=TEXT] [--lease=TIME]",
       "Initialise a new store, and make the pepper file if there is none",
-      CHANGES | CTL_TAKES_PEPPER, "0123456", ctl_init },
+      CTL_LOOKS | CTL_TAKES_ACTOR | CTL_TAKES_PEPPER, "0123456", ctl_init },
     { "create", "--member=ID --name=TEXT [OPTION]...",
-      "Create a key; its text is shown once", CHANGES | CTL_TAKES_PEPPER,
-      "0123456", ctl_create },
-    { "list", "[OPTION]...", "List keys, newest first", LOOKS, "012356",
+      "Create a key; its text is shown once", CTL_CHANGES | CTL_TAKES_PEPPER,
+      "01234568", ctl_create },
+    { "list", "[OPTION]...", "List keys, newest first", CTL_LOOKS, "012356",
       ctl_list },
-    { "show", "KEY", "Show a key", LOOKS, "012356", ctl_show },
+    { "show", "KEY", "Show a key", CTL_LOOKS, "012356", ctl_show },
     { "disable", "KEY...", "Disable keys, until they are enabled again",
-      CHANGES, "0123456", ctl_disable },
-    { "enable", "KEY...", "Enable keys that are disabled", CHANGES, "0123456",
-      ctl_enable },
-    { "revoke", "KEY...", "Revoke keys, for ever", CHANGES, "0123456",
+      CTL_CHANGES, "01234568", ctl_disable },
+    { "enable", "KEY...", "Enable keys that are disabled", CTL_CHANGES,
+      "01234568", ctl_enable },
+    { "revoke", "KEY...", "Revoke keys, for ever", CTL_CHANGES, "01234568",
       ctl_revoke },
     { "member", "add|put|list|show", "Create, change, list and show members",
-      CHANGES, "0123456", ctl_member },
+      CTL_CHANGES, "01234568", ctl_member },
     { "status", "", "Show how the store and its edges are",
-      LOOKS | CTL_TAKES_PEPPER, "0123567", ctl_status },
+      CTL_LOOKS | CTL_TAKES_PEPPER, "0123567", ctl_status },
     { "library", "[--check]",
-      "Load the function library into the server, or compare it", LOOKS,
+      "Load the function library into the server, or compare it", CTL_LOOKS,
       "01234567", ctl_library },
     { 0 },
 };

@@ -9,10 +9,7 @@
 #include "listing.h"
 #include "options.h"
 #include "output.h"
-
-
-#define LOOKS   (CTL_TAKES_STORE | CTL_TAKES_OUTPUT)
-#define CHANGES (LOOKS | CTL_TAKES_ACTOR)
+#include "receipt.h"
 
 
 static int     member_put(ctl_t *ctl, int argc, char **argv);
@@ -27,13 +24,13 @@ static int     member_one(ctl_t *ctl, int operands);
 
 static const ctl_verb_t verbs[] = {
     { "member add", "ID --name=TEXT --tenant=ID [--email=ADDRESS]",
-      "Create a member, or change what is named of one", CHANGES, "0123456",
-      member_put },
+      "Create a member, or change what is named of one", CTL_CHANGES,
+      "01234568", member_put },
     { "member put", "ID [--name=TEXT] [--tenant=ID] [--email=ADDRESS]",
-      "The same", CHANGES, "0123456", member_put },
-    { "member list", "[OPTION]...", "List members, by their ids", LOOKS,
+      "The same", CTL_CHANGES, "01234568", member_put },
+    { "member list", "[OPTION]...", "List members, by their ids", CTL_LOOKS,
       "012356", member_list },
-    { "member show", "ID", "Show a member", LOOKS, "012356", member_show },
+    { "member show", "ID", "Show a member", CTL_LOOKS, "012356", member_show },
     { 0 },
 };
 
@@ -48,9 +45,9 @@ ctl_member(ctl_t *ctl, int argc, char **argv)
 static int
 member_put(ctl_t *ctl, int argc, char **argv)
 {
-    int                        operands;
-    apikey_ops_member_put_t    request = { 0 };
-    apikey_ops_member_change_t change;
+    int                     operands, created;
+    apikey_ops_change_t     change;
+    apikey_ops_member_put_t request = { 0 };
 
     const ctl_option_t options[] = {
         { "name", "TEXT", "1 to 128 bytes", &request.name, NULL, NULL },
@@ -68,24 +65,21 @@ member_put(ctl_t *ctl, int argc, char **argv)
         return ctl->exit;
     }
 
-    if (apikey_ops_member_put(&ctl->ops, argv[0], &request, &change) == -1) {
+    if (apikey_ops_member_put(&ctl->ops, argv[0], &request, &created, &change)
+        == -1)
+    {
         return ctl_fail_ops(ctl, argv[0], "look: apikeyctl member show ID");
     }
 
-    if (ctl->json) {
-        ctl_json(json_pack("{s:s,s:b,s:b,s:I}", "id", argv[0], "changed",
-                           change.changed, "created", change.created,
-                           "version", (json_int_t) change.version));
-
-    } else if (!ctl->quiet) {
-        printf("%s  %s  version %llu\n", argv[0],
-               change.created   ? "created"
-               : change.changed ? "changed"
-                                : "as it was",
-               (unsigned long long) change.version);
-    }
-
-    return CTL_DONE;
+    return ctl_receipt_one(ctl, argv[0],
+                           created          ? "created"
+                           : change.changed ? "changed"
+                                            : "as it was",
+                           &change,
+                           json_pack("{s:s,s:b,s:b,s:I}", "id", argv[0],
+                                     "changed", change.changed, "created",
+                                     created, "version",
+                                     (json_int_t) change.version));
 }
 
 

@@ -75,6 +75,11 @@ ctl_options(ctl_t *ctl, int argc, char **argv, const ctl_option_t *own,
         }
     }
 
+    /* asked for in vain it would be taken for a promise; a default is none */
+    if (ctl->replicas && !ctl->wait) {
+        return ctl_usage(ctl, "--replicas goes with --wait");
+    }
+
     environment(&tables);
 
     return operands;
@@ -217,6 +222,17 @@ ctl_common(ctl_t *ctl, ctl_common_t common[static CTL_COMMON_MAX])
         { { "reason", "TEXT", "why, for the log", &ctl->reason, NULL, NULL },
           CTL_TAKES_ACTOR,
           NULL },
+        { { "wait", "TIME",
+            "wait until every edge has acknowledged the change or its lease\n"
+            "has run out, and print a receipt; not longer than TIME",
+            &ctl->wait_time, NULL, &ctl->wait },
+          CTL_TAKES_WAIT,
+          NULL },
+        { { "replicas", "COUNT",
+            "with --wait: so many Redis replicas must have it too",
+            &ctl->replicas, NULL, NULL },
+          CTL_TAKES_WAIT,
+          "APIKEY_REPLICAS" },
         { { "json", NULL,
             "for programs: JSON on stdout, errors as JSON on "
             "stderr",
@@ -309,11 +325,16 @@ take(ctl_t *ctl, const ctl_tables_t *tables, unsigned takes, int argc,
     }
 
     if (option->flag) {
-        if (value) {
+        if (value && option->value == NULL) {
             return ctl_usage(ctl, "--%s takes no value", option->name);
         }
 
         *option->flag = 1;
+
+        if (option->value) {
+            *option->value = value;
+        }
+
         return 1;
     }
 

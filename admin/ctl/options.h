@@ -4,7 +4,8 @@
  * The options of a verb: a table that is parsed by and shown by --help.
  *
  * An option is --name, --name VALUE or --name=VALUE, before or behind the
- * operands; "--" ends the options.
+ * operands; "--" ends the options.  One whose value may be left out takes it
+ * as --name=VALUE alone.
  */
 
 #ifndef APIKEY_CTL_OPTIONS_H
@@ -22,17 +23,20 @@ typedef struct {
     const char *word[CTL_WORDS_MAX];
 } ctl_words_t;
 
-/* One of value, words and flag is set. */
+/*
+ * One of value, words and flag is set; or value and flag, of an option whose
+ * value may be left out: the flag says that it was there.
+ */
 typedef struct {
     const char  *name;
-    const char  *argument; /* what --help calls it; NULL for a flag */
+    const char  *argument; /* what --help calls it; NULL for a mere flag */
     const char  *help;
     const char **value;
     ctl_words_t *words;
     int         *flag;
 } ctl_option_t;
 
-#define CTL_COMMON_MAX 10
+#define CTL_COMMON_MAX 12
 
 /* A common option, the group it is of (CTL_TAKES_*), and the environment
    variable that stands in for it, or NULL. */

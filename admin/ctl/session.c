@@ -13,6 +13,7 @@
 
 #include "admin/ops_time.h"
 #include "fail.h"
+#include "receipt.h"
 #include "session.h"
 #include "store/password.h"
 
@@ -37,6 +38,10 @@ int
 ctl_session_begin(ctl_t *ctl)
 {
     char actor[APIKEY_ACTOR_MAX + 1];
+
+    if (ctl_wait_options(ctl) == -1) {
+        return -1;
+    }
 
     session_actor(actor, sizeof(actor));
 

@@ -14,7 +14,8 @@
 
 /* Each returns 0, or -1 with the trouble shown and ctl->exit set. */
 
-/* Begins ctl->ops: checks store name, actor and reason; connects nothing. */
+/* Begins ctl->ops: checks store name, actor, reason and what --wait says;
+   connects nothing. */
 int ctl_session_begin(ctl_t *ctl);
 
 /* Connects ctl->ops. */

@@ -19,8 +19,6 @@
 
 static int  status_look(ctl_t *ctl, ctl_status_t *status);
 static int  status_library(ctl_t *ctl, ctl_status_t *status);
-static void status_edge(void *ctx, const apikey_ops_edge_t *edge);
-static int  status_by_name(const void *a, const void *b);
 static void status_pepper(const ctl_t *ctl, ctl_status_t *status);
 static void
 status_compare(ctl_status_t *status, const apikey_pepper_ring_t *ring);
@@ -29,7 +27,7 @@ static int  status_ring_has(const apikey_pepper_ring_t *ring, const char *name,
                             size_t len);
 static void status_judge(const ctl_t *ctl, ctl_status_t *status);
 static void status_judge_edge(const ctl_t *ctl, ctl_status_t *status,
-                              const ctl_status_edge_t *edge);
+                              const apikey_ops_edge_t *edge);
 static void status_problem(ctl_status_t *status, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
@@ -70,7 +68,7 @@ ctl_status(ctl_t *ctl, int argc, char **argv)
 
 done:
 
-    free(status.edges);
+    apikey_ops_edges_free(&status.edges);
     free(status.problems);
 
     return code;
@@ -82,15 +80,10 @@ static int
 status_look(ctl_t *ctl, ctl_status_t *status)
 {
     if (status_library(ctl, status) == -1
-        || apikey_ops_edges(&ctl->ops, status_edge, status) == -1
+        || apikey_ops_edges(&ctl->ops, &status->edges) == -1
         || apikey_ops_meta(&ctl->ops, &status->meta) == -1)
     {
         return ctl_fail_ops(ctl, NULL, NULL);
-    }
-
-    if (status->edges_count) {
-        qsort(status->edges, status->edges_count, sizeof(*status->edges),
-              status_by_name);
     }
 
     status_pepper(ctl, status);
@@ -109,40 +102,6 @@ status_library(ctl_t *ctl, ctl_status_t *status)
 
     /* whoever may not ask can do without */
     return strcmp(ctl->ops.name, "NOPERM") == 0 ? 0 : -1;
-}
-
-
-static void
-status_edge(void *ctx, const apikey_ops_edge_t *edge)
-{
-    ctl_status_t      *status = ctx;
-    ctl_status_edge_t *edges, *copy;
-
-    edges = realloc(status->edges,
-                    (status->edges_count + 1) * sizeof(*status->edges));
-    if (edges == NULL) {
-        status->failed = 1;
-        return;
-    }
-
-    status->edges = edges;
-    copy = &edges[status->edges_count++];
-
-    snprintf(copy->name, sizeof(copy->name), "%s", edge->name);
-    snprintf(copy->epoch, sizeof(copy->epoch), "%s", edge->epoch);
-    snprintf(copy->address, sizeof(copy->address), "%s", edge->address);
-    snprintf(copy->software, sizeof(copy->software), "%s", edge->software);
-    copy->version = edge->version;
-    copy->at = edge->at;
-}
-
-
-static int
-status_by_name(const void *a, const void *b)
-{
-    const ctl_status_edge_t *x = a, *y = b;
-
-    return strcmp(x->name, y->name);
 }
 
 
@@ -258,15 +217,15 @@ status_judge(const ctl_t *ctl, ctl_status_t *status)
                                "program's: apikeyctl library loads it");
     }
 
-    for (i = 0; i < status->edges_count; i++) {
-        status_judge_edge(ctl, status, &status->edges[i]);
+    for (i = 0; i < status->edges.count; i++) {
+        status_judge_edge(ctl, status, &status->edges.edge[i]);
     }
 }
 
 
 static void
 status_judge_edge(const ctl_t *ctl, ctl_status_t *status,
-                  const ctl_status_edge_t *edge)
+                  const apikey_ops_edge_t *edge)
 {
     if (strcmp(edge->epoch, status->meta.epoch) != 0) {
         status_problem(status, "edge %s has last renewed in another epoch, %s",
@@ -308,14 +267,14 @@ status_problem(ctl_status_t *status, const char *format, ...)
 
 
 uint64_t
-ctl_status_age(const ctl_status_t *status, const ctl_status_edge_t *edge)
+ctl_status_age(const ctl_status_t *status, const apikey_ops_edge_t *edge)
 {
     return status->meta.time > edge->at ? status->meta.time - edge->at : 0;
 }
 
 
 uint64_t
-ctl_status_behind(const ctl_status_t *status, const ctl_status_edge_t *edge)
+ctl_status_behind(const ctl_status_t *status, const apikey_ops_edge_t *edge)
 {
     return status->meta.version > edge->version
                ? status->meta.version - edge->version

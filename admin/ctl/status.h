@@ -10,20 +10,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "admin/ops_edge.h"
 #include "admin/ops_store.h"
 #include "ctl.h"
 
 #define CTL_PROBLEM_SIZE 512
 
-
-typedef struct {
-    char     name[65];
-    char     epoch[APIKEY_EPOCH_HEX + 1];
-    char     address[129];
-    char     software[129];
-    uint64_t version;
-    uint64_t at;
-} ctl_status_edge_t;
 
 typedef enum {
     CTL_PEPPER_ABSENT = 0, /* no file here */
@@ -40,8 +32,7 @@ typedef struct {
     apikey_library_t    library;
     ctl_status_pepper_t pepper;
     char                pepper_text[APIKEY_PEPPER_ERROR_LEN];
-    ctl_status_edge_t  *edges;
-    size_t              edges_count;
+    apikey_ops_edges_t  edges;
     int                 failed; /* out of memory */
     char (*problems)[CTL_PROBLEM_SIZE];
     size_t problems_count;
@@ -49,11 +40,11 @@ typedef struct {
 
 /* Milliseconds since the edge has renewed. */
 uint64_t
-ctl_status_age(const ctl_status_t *status, const ctl_status_edge_t *edge);
+ctl_status_age(const ctl_status_t *status, const apikey_ops_edge_t *edge);
 
 /* Changes that it has not applied. */
 uint64_t
-ctl_status_behind(const ctl_status_t *status, const ctl_status_edge_t *edge);
+ctl_status_behind(const ctl_status_t *status, const apikey_ops_edge_t *edge);
 
 void ctl_status_print(const ctl_t *ctl, const ctl_status_t *status);
 void ctl_status_json(const ctl_t *ctl, const ctl_status_t *status);

@@ -72,18 +72,18 @@ status_print_edges(const ctl_status_t *status)
     static const char *const heads[] = { "EDGE",    "VERSION", "BEHIND",
                                          "RENEWED", "ADDRESS", "SOFTWARE" };
 
-    if (status->edges_count == 0) {
+    if (status->edges.count == 0) {
         ctl_field("Edges", "none has ever renewed");
         return;
     }
 
-    ctl_field("Edges", "%zu", status->edges_count);
+    ctl_field("Edges", "%zu", status->edges.count);
     putchar('\n');
 
     ctl_table_begin(&table, 6, heads);
 
-    for (i = 0; i < status->edges_count; i++) {
-        const ctl_status_edge_t *edge = &status->edges[i];
+    for (i = 0; i < status->edges.count; i++) {
+        const apikey_ops_edge_t *edge = &status->edges.edge[i];
 
         ctl_table_cell(&table, NULL, edge->name);
 
@@ -123,8 +123,8 @@ ctl_status_json(const ctl_t *ctl, const ctl_status_t *status)
     problems = json_array();
     peppers = ctl_words_json(meta->peppers);
 
-    for (i = 0; i < status->edges_count; i++) {
-        const ctl_status_edge_t *edge = &status->edges[i];
+    for (i = 0; i < status->edges.count; i++) {
+        const apikey_ops_edge_t *edge = &status->edges.edge[i];
 
         json_array_append_new(
             edges,

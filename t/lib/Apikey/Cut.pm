@@ -8,10 +8,14 @@ package Apikey::Cut;
 #   $cut->url; $cut->stop;
 #
 # close: the connection ends before the answer; hang: the answer never comes;
-# garble: it is none of the protocol.
+# garble: it is none of the protocol.  times => 1: only on the first connection
+# that has the command, and all goes well on those behind it.
 
 use strict;
 use warnings;
+
+use IO::Socket::UNIX ();
+use Socket qw(SOCK_STREAM);
 
 use Apikey::Process ();
 
@@ -22,10 +26,11 @@ sub start {
 
     my $path    = Apikey::Process::tempdir() . '/cut.sock';
     my $process = Apikey::Process->start(
-        cmd => [ $^X, '-e', $script, $path, $opt{redis}->socket, $opt{at}, $opt{how} ],
+        cmd => [ $^X, '-e', $script, $path, $opt{redis}->socket, $opt{at}, $opt{how}, $opt{times} // 0 ],
     );
 
-    Apikey::Process::wait_for(sub { -S $path }, 5, 'the proxy');
+    # the socket is there before it listens
+    Apikey::Process::wait_for(sub { IO::Socket::UNIX->new(Type => SOCK_STREAM, Peer => $path) }, 5, 'the proxy');
 
     return bless { process => $process, path => $path }, $class;
 }
@@ -41,7 +46,8 @@ use IO::Select;
 use IO::Socket::UNIX;
 use Socket qw(SOCK_STREAM);
 
-my ($path, $redis, $at, $how) = @ARGV;
+my ($path, $redis, $at, $how, $times) = @ARGV;
+my $done = 0;
 my $listen = IO::Socket::UNIX->new(Type => SOCK_STREAM, Local => $path, Listen => 8) or die $!;
 
 CLIENT:
@@ -55,7 +61,7 @@ while (my $client = $listen->accept) {
             sysread($from, my $bytes, 1 << 16) or next CLIENT;
 
             if ($from == $client) {
-                $cut ||= index($bytes, $at) >= 0;
+                $cut ||= index($bytes, $at) >= 0 && (!$times || $done++ < $times);
                 syswrite $server, $bytes;
 
             } elsif (!$cut) {
