@@ -458,6 +458,22 @@ local function read_hash(key)
 end
 
 
+-- Of a hash that has an entry for each edge: { edge, value }, by name.
+local function by_name(key)
+    local list = {}
+
+    for edge, value in pairs(read_hash(key) or {}) do
+        list[#list + 1] = { edge, value }
+    end
+
+    table.sort(list, function(one, other)
+        return one[1] < other[1]
+    end)
+
+    return list
+end
+
+
 -- Someone may have edited the store by hand: what does not fit the contract
 -- must not be passed on, and an entry must speak of the key that was meant.
 local function check_object(what, fields, object)
@@ -926,8 +942,9 @@ local function renewal_of(recorded)
 end
 
 
-local function renewal_json(renewal, at)
-    return json(RENEWAL, renewal):sub(1, -2) .. ',"at":' .. at .. '}'
+-- What an edge tells, with the time.
+local function told(fields, object, at)
+    return json(fields, object):sub(1, -2) .. ',"at":' .. at .. '}'
 end
 
 
@@ -953,19 +970,14 @@ end
 -- All edges by name: name, renewal as recorded, and how it stands to the
 -- history.
 local function edges_of(store, meta)
-    local list = {}
+    local list = by_name(store .. ':edges')
 
-    for edge, recorded in pairs(read_hash(store .. ':edges') or {}) do
-        local renewal = renewal_of(recorded)
+    for _, edge in ipairs(list) do
+        local renewal = renewal_of(edge[2])
         local known = renewal.version and renewal.chain
 
-        list[#list + 1] = { edge, recorded, known
-                            and verdict(store, meta, renewal) or 'epoch' }
+        edge[3] = known and verdict(store, meta, renewal) or 'epoch'
     end
-
-    table.sort(list, function(one, other)
-        return one[1] < other[1]
-    end)
 
     return list
 end
@@ -1369,14 +1381,14 @@ local function renew(store, args)
         -- The clock went back: by that time the name would be held until
         -- the clock is there again; from now on it is for one lease.
         if last.at > tonumber(at) then
-            redis.call('HSET', key, a.edge, renewal_json(last, at))
+            redis.call('HSET', key, a.edge, told(RENEWAL, last, at))
         end
 
     else
         found = verdict(store, meta, a)
 
         if found == 'ok' then
-            redis.call('HSET', key, a.edge, renewal_json(a, at))
+            redis.call('HSET', key, a.edge, told(RENEWAL, a, at))
         end
     end
 
@@ -1470,8 +1482,7 @@ local function conflicts_put(store, args)
         redis.call('HDEL', key, a.edge)
 
     else
-        redis.call('HSET', key, a.edge, json(CONFLICTS, a):sub(1, -2)
-                                        .. ',"at":' .. at .. '}')
+        redis.call('HSET', key, a.edge, told(CONFLICTS, a, at))
     end
 
     return { 'edge', a.edge, 'total', a.total, 'at', at }
@@ -1482,26 +1493,17 @@ local function conflicts(store, args)
     arguments(args, {}, {})
     open(store)
 
-    local list = {}
-
-    for edge, reported in pairs(read_hash(store .. ':conflicts') or {}) do
-        list[#list + 1] = { edge, reported }
-    end
-
-    table.sort(list, function(one, other)
-        return one[1] < other[1]
-    end)
-
-    return list
+    return by_name(store .. ':conflicts')
 end
 
 
--- The revocations of a key that edges hold to, oldest first, each once.
+-- The revocations of a key that edges hold to, oldest first; one that several
+-- edges report is there as often.
 local function conflicts_of(store, id)
     local found = {}
 
-    for _, reported in pairs(read_hash(store .. ':conflicts') or {}) do
-        local ok, object = pcall(cjson.decode, reported)
+    for _, edge in ipairs(by_name(store .. ':conflicts')) do
+        local ok, object = pcall(cjson.decode, edge[2])
         local keys = ok and type(object) == 'table' and object.keys
 
         if type(keys) == 'string' and not conflict_keys(keys) then
@@ -1526,7 +1528,7 @@ local function conflicts_of(store, id)
 end
 
 
--- What a record has accepted, and these too; the newest that fit.
+-- What a record has accepted, and these too, each once; the newest that fit.
 local function accept(record, seen)
     local list, known = {}, {}
     local all = (record.accepted or '') .. ' ' .. table.concat(seen, ' ')
@@ -1558,6 +1560,7 @@ local function settle(store, args)
 
     local record = read_key(store, a.id)
     local seen = conflicts_of(store, a.id)
+
     if #seen == 0 then
         fail('NOCONFLICT', 'no edge reports that it holds the key %s revoked'
                            .. ' against the store', a.id)

@@ -157,8 +157,8 @@ $r->set_status($id, 'revoked');
 # values that read the same when they are put one behind the other
 for my $row (
     [['mem_3', name => 'ab', tenant => 'c'], ['mem_3', name => 'a', tenant => 'bc']],
-    [['mem_4', name => 'n', email => 'x tenant=1:t', tenant => 't'],
-     ['mem_4', name => 'n', email => 'x', tenant => 't']],
+    [['mem_4', name => 'a reason=b', tenant => 't'],
+     ['mem_4', name => 'a', tenant => 't', reason => 'b reason=']],
 ) {
     my ($one, $other) = @$row;
     my @rest = (actor => 'a', token => token());
