@@ -719,7 +719,7 @@ end
 -- change ---------------------------------------------------------------------
 
 local TYPES = { XADD = 'stream', HSET = 'hash', HDEL = 'hash',
-                ZADD = 'zset', ZREM = 'zset', SET = 'string' }
+                ZADD = 'zset', ZREM = 'zset' }
 
 
 -- By hand, for the order of the fields; cjson for what is in the quotes.
