@@ -478,6 +478,8 @@ test_entry(void **state)
 
 static const char *const good_entries[] = {
     "{\"op\":\"member\",\"at\":1,\"actor\":\"a\",\"member\":{\"id\":\"m\"}}",
+    "{\"op\":\"forget\",\"at\":1,\"actor\":\"a\",\"reason\":\"\","
+    "\"edge\":{\"name\":\"e\",\"version\":\"7\"}}",
     "{\"op\":\"something_new\",\"at\":1,\"actor\":\"a\",\"reason\":\"\"}",
     "{\"op\":\"x\",\"at\":1,\"actor\":\"a\",\"meta\":{\"lease\":\"5000\"}}",
 };
