@@ -66,7 +66,7 @@ sub start {
 
     my $dir = $self->{dir};
 
-    make_path(map { "$dir/$_" } qw(redis table nginx));
+    make_path(map { "$dir/$_" } qw(redis table state nginx));
     chmod 0755, $dir, "$dir/table" or die "$dir: $!\n";
 
     $self->{sockets} = $self->place_for_sockets;
@@ -119,7 +119,8 @@ sub start_sync {
     my ($self) = @_;
 
     $self->spawn('sync', "$self->{build}/bin/apikey-sync", '--store',
-        $self->{url}, '--table', $self->{table}, '--edge', 'demo');
+        $self->{url}, '--table', $self->{table}, '--state',
+        "$self->{dir}/state", '--edge', 'demo');
 
     return;
 }

@@ -65,8 +65,12 @@ apikey_build_begin(apikey_sync_t *sync, apikey_build_t kind, const char *epoch,
 
     build->phase = APIKEY_PHASE_PREPARE;
     build->kind = kind;
-    build->conflicts = 0;
     build->began = uv_now(sync->loop);
+
+    if (kind == APIKEY_BUILD_SNAPSHOT) {
+        apikey_conflicts_begin(sync);
+        apikey_revoked_begin(sync);
+    }
 
     uv_idle_start(&sync->slices, build_slice);
 
@@ -165,33 +169,13 @@ build_grown(apikey_sync_t *sync)
 }
 
 
-static void
-build_conflict(void *ctx, const char *id)
+/* 1 if this part is done: go on with the next. */
+static int
+build_part(apikey_sync_t *sync, apikey_write_t rc)
 {
-    apikey_sync_build_t *build = ctx;
-
-    if (build->conflicts < APIKEY_BUILD_CONFLICTS) {
-        strcpy(build->conflict[build->conflicts], id);
-    }
-
-    build->conflicts++;
-}
-
-
-static void
-build_carry(apikey_sync_t *sync)
-{
-    uint64_t       end = uv_hrtime() + BUILD_SLICE;
-    apikey_write_t rc;
-
-    do {
-        rc = apikey_writer_carry(sync->writer, BUILD_CARRY, build_conflict,
-                                 &sync->build);
-    } while (rc == APIKEY_WRITE_MORE && uv_hrtime() < end);
-
     switch (rc) {
     case APIKEY_WRITE_MORE:
-        return;
+        return 0;
 
     case APIKEY_WRITE_FULL:
         sync->build.keys *= 2;
@@ -202,18 +186,48 @@ build_carry(apikey_sync_t *sync)
             apikey_build_abort(sync);
         }
 
-        return;
+        return 0;
 
     case APIKEY_WRITE_ERROR:
         build_fail(sync);
-        return;
+        return 0;
 
     case APIKEY_WRITE_OK:
         break;
     }
 
+    return 1;
+}
+
+
+static void
+build_carry(apikey_sync_t *sync)
+{
+    uint64_t       end = uv_hrtime() + BUILD_SLICE;
+    apikey_write_t rc;
+
+    do {
+        rc = apikey_writer_carry(sync->writer, BUILD_CARRY,
+                                 apikey_conflicts_found, sync);
+    } while (rc == APIKEY_WRITE_MORE && uv_hrtime() < end);
+
+    if (!build_part(sync, rc)) {
+        return;
+    }
+
     if (sync->build.kind == APIKEY_BUILD_GROWTH) {
         build_grown(sync);
+        return;
+    }
+
+    sync->build.phase = APIKEY_PHASE_HOLD;
+}
+
+
+static void
+build_hold(apikey_sync_t *sync)
+{
+    if (!build_part(sync, apikey_revoked_hold(sync))) {
         return;
     }
 
@@ -232,6 +246,10 @@ build_slice(uv_idle_t *idle)
     switch (sync->build.phase) {
     case APIKEY_PHASE_PREPARE:
         build_prepare(sync);
+        return;
+
+    case APIKEY_PHASE_HOLD:
+        build_hold(sync);
         return;
 
     case APIKEY_PHASE_CARRY:

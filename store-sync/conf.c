@@ -28,6 +28,7 @@ typedef enum {
     CONF_USER,
     CONF_PASSWORD_FILE,
     CONF_TABLE_DIR,
+    CONF_STATE,
     CONF_EDGE,
     CONF_LOG_LEVEL,
     CONF_FILE,
@@ -50,6 +51,10 @@ static const struct {
                              "holds the user's password, if not in the URL" },
     [CONF_TABLE_DIR] = { "table", "DIR",
                          "the table's directory; default " CONF_TABLE },
+    [CONF_STATE] = { "state", "DIR",
+                     "where revocations are kept, so that a reboot does not "
+                     "forget\nthem; it must outlive one, as /var/lib/apikey "
+                     "does; default none" },
     [CONF_EDGE] = { "edge", "NAME",
                     "this edge's name, unique among all that use the store;\n"
                     "default: the host's name" },
@@ -496,6 +501,7 @@ set_rest(apikey_conf_t *conf, const conf_texts_t *texts,
          char error[static APIKEY_CONF_ERROR_LEN])
 {
     const char *table = texts->option[CONF_TABLE_DIR];
+    const char *state = texts->option[CONF_STATE];
     const char *level = texts->option[CONF_LOG_LEVEL];
 
     table = table ? table : CONF_TABLE;
@@ -506,6 +512,15 @@ set_rest(apikey_conf_t *conf, const conf_texts_t *texts,
     }
 
     strcpy(conf->table, table);
+
+    if (state != NULL
+        && (strlen(state) == 0 || strlen(state) > APIKEY_CONF_PATH_MAX))
+    {
+        return conf_error(error, "state must be a path of 1 to %d bytes",
+                          APIKEY_CONF_PATH_MAX);
+    }
+
+    strcpy(conf->state, state ? state : "");
 
     conf->log_level = APIKEY_LOG_INFO;
 

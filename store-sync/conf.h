@@ -27,6 +27,7 @@ typedef struct {
     apikey_url_t         url; /* user and password included */
     char                 store_name[APIKEY_STORE_NAME_MAX + 1];
     char                 table[APIKEY_CONF_PATH_MAX + 1];
+    char                 state[APIKEY_CONF_PATH_MAX + 1]; /* "": none */
     char                 edge[APIKEY_CONF_EDGE_MAX + 1];
     apikey_log_level_t   log_level;
     int password_in_command; /* 1: whoever may run ps(1) can read it */

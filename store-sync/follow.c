@@ -46,12 +46,24 @@ table_status(apikey_key_status_t status)
 }
 
 
+/* Points into record and into accepted. */
 static void
-table_put(apikey_put_t *put, const apikey_record_t *record)
+table_put(apikey_put_t *put, const apikey_record_t *record,
+          apikey_table_revocation_t accepted[static APIKEY_ACCEPTED_MAX])
 {
+    unsigned i;
+
+    for (i = 0; i < record->accepted_count; i++) {
+        accepted[i].version = record->accepted[i].version;
+        accepted[i].stamp = record->accepted[i].stamp;
+    }
+
+    put->accepted = accepted;
+    put->accepted_count = record->accepted_count;
     memcpy(put->digest, record->digest, sizeof(put->digest));
     put->status = table_status(record->status);
     put->version = record->version;
+    put->stamp = record->updated;
     put->expires = record->expires;
     put->id = record->id;
     put->member = record->member;
@@ -64,22 +76,16 @@ table_put(apikey_put_t *put, const apikey_record_t *record)
 apikey_write_t
 apikey_follow_put(apikey_sync_t *sync, const apikey_record_t *record)
 {
-    int            conflict = 0;
-    apikey_put_t   put;
-    apikey_write_t rc;
+    apikey_put_t              put;
+    apikey_write_t            rc;
+    apikey_table_revocation_t held, accepted[APIKEY_ACCEPTED_MAX];
 
-    table_put(&put, record);
+    table_put(&put, record, accepted);
 
-    rc = apikey_writer_put(sync->writer, &put, &conflict);
+    rc = apikey_writer_put(sync->writer, &put, &held);
 
-    if (conflict) {
-        apikey_sync_count(sync, APIKEY_FIGURE_CONFLICTS);
-        apikey_log(
-            APIKEY_LOG_ERROR,
-            "the store brings back a revoked key; it stays refused",
-            apikey_text("key", record->id),
-            apikey_text("store_status", apikey_status_name(record->status)),
-            apikey_number("version", record->version));
+    if (rc != APIKEY_WRITE_ERROR) {
+        apikey_conflicts_put(sync, record, &held);
     }
 
     return rc;
@@ -145,6 +151,8 @@ follow_apply(apikey_sync_t *sync, uint64_t version, const char *json,
     }
 
     if (entry->has_key) {
+        apikey_revoked_seen(sync, &entry->key);
+
         switch (apikey_follow_put(sync, &entry->key)) {
         case APIKEY_WRITE_OK:
         case APIKEY_WRITE_MORE:
@@ -225,8 +233,9 @@ static void
 follow_tighten(apikey_sync_t *sync, uint64_t version, const char *json,
                size_t len)
 {
-    char         error[APIKEY_RECORD_ERROR_LEN];
-    apikey_put_t put;
+    char                      error[APIKEY_RECORD_ERROR_LEN];
+    apikey_put_t              put;
+    apikey_table_revocation_t accepted[APIKEY_ACCEPTED_MAX];
 
     if (apikey_entry_decode(&sync->entry, version, json, len, error) != 0
         || !sync->entry.has_key)
@@ -234,7 +243,7 @@ follow_tighten(apikey_sync_t *sync, uint64_t version, const char *json,
         return;
     }
 
-    table_put(&put, &sync->entry.key);
+    table_put(&put, &sync->entry.key, accepted);
 
     if (apikey_writer_tighten(sync->writer, &put) != APIKEY_WRITE_OK) {
         follow_bad(sync, version, apikey_writer_error(sync->writer));

@@ -70,7 +70,9 @@ lease_send(apikey_sync_t *sync, apikey_reply_pt handler, const char *epoch,
                            "address",
                            sync->commands.address,
                            "software",
-                           LEASE_SOFTWARE };
+                           LEASE_SOFTWARE,
+                           "after",
+                           sync->after };
 
     sync->lease.life = sync->life;
     sync->lease.sent_at = uv_now(sync->loop);
@@ -315,11 +317,13 @@ apikey_lease_settle(apikey_sync_t *sync)
 void
 apikey_lease_step(apikey_sync_t *sync)
 {
-    char                 version[24];
-    uint64_t             ago, now = uv_now(sync->loop);
-    apikey_sync_lease_t *lease = &sync->lease;
+    char                     version[24];
+    uint64_t                 ago, now = uv_now(sync->loop);
+    apikey_sync_lease_t     *lease = &sync->lease;
+    const apikey_position_t *position = apikey_revoked_position(sync);
 
-    if (lease->asked || lease->pending || !lease_sound(sync) || !sync->verified
+    if (position == NULL || lease->asked || lease->pending
+        || !lease_sound(sync) || !sync->verified
         || sync->follow.want > sync->at.version
         || apikey_boottime() < lease->hold)
     {
@@ -328,7 +332,7 @@ apikey_lease_step(apikey_sync_t *sync)
 
     ago = now - lease->sent_at;
 
-    if (lease->acked == sync->at.version && lease->deadline != 0
+    if (lease->acked == position->version && lease->deadline != 0
         && ago + uv_timer_get_repeat(&sync->pulse) / 2
                < lease->length / LEASE_PARTS)
     {
@@ -341,11 +345,12 @@ apikey_lease_step(apikey_sync_t *sync)
         return;
     }
 
-    lease->version = sync->at.version;
+    lease->version = position->version;
     snprintf(version, sizeof(version), "%llu",
              (unsigned long long) lease->version);
 
-    lease_send(sync, lease_on_renew, sync->at.epoch, version, sync->at.chain);
+    lease_send(sync, lease_on_renew, position->epoch, version,
+               position->chain);
 }
 
 

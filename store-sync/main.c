@@ -192,6 +192,9 @@ main(int argc, char **argv)
 
     signal(SIGPIPE, SIG_IGN);
 
+    /* a file that may not grow is an error of write(2), as a full disk is */
+    signal(SIGXFSZ, SIG_IGN);
+
     if (apikey_conf_load(&conf, argc, argv, error) != 0) {
         fprintf(stderr, "apikey-sync: %s\n", error);
         return EXIT_CONF;

@@ -346,8 +346,6 @@ snapshot_on_page(void *ctx, const redisReply *reply)
 void
 apikey_snapshot_publish(apikey_sync_t *sync)
 {
-    uint64_t i, conflicts = sync->build.conflicts;
-
     if (apikey_writer_publish(sync->writer) != APIKEY_WRITE_OK) {
         snapshot_fail(sync, APIKEY_CAUSE_TABLE, "none",
                       apikey_writer_error(sync->writer));
@@ -359,26 +357,15 @@ apikey_snapshot_publish(apikey_sync_t *sync)
     apikey_writer_peppers(sync->writer, sync->snapshot.pepper);
     sync->published = 1;
 
-    apikey_sync_figure(sync, APIKEY_FIGURE_CONFLICTS, conflicts);
     apikey_sync_count(sync, APIKEY_FIGURE_SNAPSHOTS);
     apikey_log(APIKEY_LOG_NOTICE, "snapshot published",
                apikey_number("keys", sync->snapshot.read),
                apikey_number("version", sync->at.version),
                apikey_number("ms", uv_now(sync->loop) - sync->build.began));
 
-    if (conflicts > 0) {
-        apikey_log(APIKEY_LOG_ERROR,
-                   "the store has forgotten revocations; these keys stay "
-                   "refused",
-                   apikey_number("keys", conflicts));
-    }
-
-    for (i = 0; i < conflicts && i < APIKEY_BUILD_CONFLICTS; i++) {
-        apikey_log(APIKEY_LOG_ERROR, "a forgotten revocation",
-                   apikey_text("key", sync->build.conflict[i]));
-    }
-
     apikey_build_done(sync);
+    apikey_conflicts_publish(sync);
+    apikey_revoked_publish(sync);
 }
 
 

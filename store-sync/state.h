@@ -9,7 +9,9 @@
  *   follow.c    applies entries, as they are pushed or read from the log
  *   window.c    knows which versions were pushed, and which had to be read
  *   cause.c     counts and tells why there was more to do than follow
+ *   revoked.c   keeps revocations on disk, and says what may be acknowledged
  *   lease.c     renews: the acknowledgement, and the lease it brings
+ *   conflicts.c knows which keys the store wrongly calls alive, and reports
  *
  * There is one notion of how far the table has come, `at`.  Whatever throws it
  * away (apikey_sync_resync) raises `life`: answers to questions of an earlier
@@ -28,35 +30,30 @@
 #include "conf.h"
 #include "link.h"
 #include "log.h"
+#include "conflicts.h"
+#include "position.h"
+#include "revoked.h"
 #include "store/record.h"
 #include "sync.h"
 #include "table/write.h"
 #include "window.h"
 
-#define APIKEY_SNAPSHOT_PAGE   1000 /* key ids a page */
-#define APIKEY_BUILD_CONFLICTS 20   /* that are named in the log */
-#define APIKEY_SNAPSHOT_RING   (4 * APIKEY_SNAPSHOT_PAGE)
-
-typedef struct {
-    char     epoch[APIKEY_EPOCH_HEX + 1];
-    uint64_t version;
-    char     chain[APIKEY_CHAIN_LEN + 1];
-} apikey_position_t;
+#define APIKEY_SNAPSHOT_PAGE 1000 /* key ids a page */
+#define APIKEY_SNAPSHOT_RING (4 * APIKEY_SNAPSHOT_PAGE)
 
 typedef enum {
     APIKEY_PHASE_NONE = 0, /* nothing is being built */
     APIKEY_PHASE_PREPARE,  /* blocks are being allocated */
     APIKEY_PHASE_READ,     /* keys are being read; snapshots only */
     APIKEY_PHASE_CARRY,    /* from the generation before */
+    APIKEY_PHASE_HOLD,     /* what the disk says was revoked; snapshots only */
     APIKEY_PHASE_CLOSE     /* waits to be at the head; snapshots only */
 } apikey_phase_t;
 
 typedef struct {
     apikey_phase_t phase;
     apikey_build_t kind;
-    uint64_t       keys;      /* asked for; raised when it was too few */
-    uint64_t       conflicts; /* of this build, and the first ids of them */
-    char           conflict[APIKEY_BUILD_CONFLICTS][APIKEY_RECORD_ID_MAX + 1];
+    uint64_t       keys;       /* asked for; raised when it was too few */
     uint64_t       began;      /* uv_now() */
     uint64_t       not_before; /* uv_now(): growth failed, try again then */
     uint64_t grown_for; /* replayed from this version after the last growth */
@@ -123,7 +120,12 @@ struct apikey_sync_s {
     apikey_link_t events;
     char          channel[APIKEY_STORE_NAME_MAX + sizeof(":events")];
     char          run_id[APIKEY_LINK_RUN_ID_LEN + 1]; /* of the last server */
-    char          boot[32 + 1]; /* hex digits, new at each start */
+    uint8_t       id[APIKEY_DAEMON_LEN]; /* random, new at each start */
+    char          boot[2 * APIKEY_DAEMON_LEN + 1]; /* the same in hex */
+    char          after[(APIKEY_DAEMONS - 1) * (2 * APIKEY_DAEMON_LEN + 1)
+               + 1]; /* those of the daemons that wrote this table before,
+                        one blank between */
+    int           stopping;
 
     uv_prepare_t turn;   /* of the loop: takes the next step */
     uv_timer_t   pulse;  /* pings, and renewals that are due */
@@ -158,6 +160,9 @@ struct apikey_sync_s {
     apikey_sync_snapshot_t snapshot;
     apikey_sync_follow_t   follow;
     apikey_sync_lease_t    lease;
+
+    apikey_sync_conflicts_t conflicts;
+    apikey_sync_revoked_t   revoked;
 
     /* big, and used one at a time */
     apikey_record_t      record;
@@ -268,6 +273,56 @@ uint64_t apikey_follow_version(const redisReply *reply);
 /* Puts a record into the table and reports conflicts. */
 apikey_write_t
 apikey_follow_put(apikey_sync_t *sync, const apikey_record_t *record);
+
+
+/* conflicts.c */
+
+/* A snapshot begins; each conflict that carrying over comes upon
+   (apikey_conflict_pt, ctx is sync); its generation was published. */
+void apikey_conflicts_begin(apikey_sync_t *sync);
+void apikey_conflicts_found(void *ctx, const apikey_held_t *held, int alive);
+void apikey_conflicts_publish(apikey_sync_t *sync);
+
+/* A change of the store was put into the table; held as from
+   apikey_writer_put(). */
+void apikey_conflicts_put(apikey_sync_t *sync, const apikey_record_t *record,
+                          const apikey_table_revocation_t *held);
+
+/* Reports to the store if there is news; no answers will come. */
+void apikey_conflicts_step(apikey_sync_t *sync);
+void apikey_conflicts_lost(apikey_sync_t *sync);
+
+void apikey_conflicts_free(apikey_sync_t *sync);
+
+
+/* revoked.c */
+
+/* Opens the state directory if there is to be one.  0, or -1 with a sentence
+   in error. */
+int  apikey_revoked_open(apikey_sync_t *sync, char *error, size_t error_size);
+void apikey_revoked_handles(apikey_sync_t *sync);
+
+/* A snapshot begins; some records of the file for it: OK once that was all,
+   else as apikey_writer_hold(); its generation was published. */
+void           apikey_revoked_begin(apikey_sync_t *sync);
+apikey_write_t apikey_revoked_hold(apikey_sync_t *sync);
+void           apikey_revoked_publish(apikey_sync_t *sync);
+
+/* A change was heard of; if it is a revocation it goes to the disk. */
+void apikey_revoked_seen(apikey_sync_t *sync, const apikey_record_t *record);
+
+/* Once a turn, when the table is where `at` says. */
+void apikey_revoked_step(apikey_sync_t *sync);
+
+/* How far this edge may acknowledge, or NULL: not at all. */
+const apikey_position_t *apikey_revoked_position(const apikey_sync_t *sync);
+
+/* `at` is not true any more. */
+void apikey_revoked_forget(apikey_sync_t *sync);
+
+/* Lets go of the handles; then, when the loop has ended, of the rest. */
+void apikey_revoked_stop(apikey_sync_t *sync);
+void apikey_revoked_free(apikey_sync_t *sync);
 
 
 /* lease.c */

@@ -162,6 +162,7 @@ sync_forget(apikey_sync_t *sync)
     sync->lease.pending = 0;
     sync->lease.acked = 0;
     apikey_window_clear(&sync->window);
+    apikey_revoked_forget(sync);
 }
 
 
@@ -233,6 +234,36 @@ apikey_sync_live(apikey_sync_t *sync)
 }
 
 
+static void
+sync_hex(char *hex, const uint8_t *bytes, size_t len)
+{
+    size_t i;
+
+    for (i = 0; i < len; i++) {
+        snprintf(hex + 2 * i, 3, "%02x", bytes[i]);
+    }
+}
+
+
+/* Whose place we take with this table: their leases are on its page. */
+static void
+sync_enter(apikey_sync_t *sync)
+{
+    char    hex[2 * APIKEY_DAEMON_LEN + 1];
+    size_t  i, count;
+    uint8_t before[APIKEY_DAEMONS - 1][APIKEY_DAEMON_LEN];
+
+    count = apikey_writer_enter(sync->writer, sync->id, before);
+    sync->after[0] = '\0';
+
+    for (i = 0; i < count; i++) {
+        sync_hex(hex, before[i], APIKEY_DAEMON_LEN);
+        strcat(sync->after, i ? " " : "");
+        strcat(sync->after, hex);
+    }
+}
+
+
 /* Opens the table, and tells on its control page who we are. */
 static int
 sync_open_table(apikey_sync_t *sync, char *error, size_t error_size)
@@ -249,6 +280,8 @@ sync_open_table(apikey_sync_t *sync, char *error, size_t error_size)
         apikey_sync_figure(sync, (apikey_figure_t) figure,
                            sync->figure[figure]);
     }
+
+    sync_enter(sync);
 
     return 0;
 }
@@ -342,7 +375,9 @@ sync_step(apikey_sync_t *sync)
         apikey_snapshot_publish(sync);
     }
 
+    apikey_revoked_step(sync);
     apikey_lease_step(sync);
+    apikey_conflicts_step(sync);
 }
 
 
@@ -415,6 +450,7 @@ sync_commands_lost(apikey_sync_t *sync)
     sync->lease.asked = 0;
     apikey_sync_doubt(sync);
     apikey_snapshot_lost(sync);
+    apikey_conflicts_lost(sync);
 }
 
 
@@ -492,18 +528,13 @@ static const apikey_link_events_t sync_link_events = {
 
 
 static int
-sync_boot(char boot[static 33])
+sync_boot(apikey_sync_t *sync)
 {
-    size_t  i;
-    uint8_t random[16];
-
-    if (getrandom(random, sizeof(random), 0) != sizeof(random)) {
+    if (getrandom(sync->id, sizeof(sync->id), 0) != sizeof(sync->id)) {
         return -1;
     }
 
-    for (i = 0; i < sizeof(random); i++) {
-        snprintf(boot + 2 * i, 3, "%02x", random[i]);
-    }
+    sync_hex(sync->boot, sync->id, sizeof(sync->id));
 
     return 0;
 }
@@ -523,6 +554,7 @@ sync_handles(apikey_sync_t *sync)
     sync->soon.data = sync;
     sync->retry.data = sync;
     sync->slices.data = sync;
+    apikey_revoked_handles(sync);
 
     uv_prepare_start(&sync->turn, sync_on_turn);
     uv_timer_start(&sync->pulse, sync_on_pulse, 1000, 1000);
@@ -551,12 +583,14 @@ apikey_sync_start(uv_loop_t *loop, const apikey_conf_t *conf, char *error,
     sync->figure[APIKEY_FIGURE_PID] = (uint64_t) getpid();
     sync->figure[APIKEY_FIGURE_STARTED] = (uint64_t) time(NULL);
 
-    if (sync_boot(sync->boot) != 0) {
+    if (sync_boot(sync) != 0) {
         snprintf(error, error_size, "the system gives no random bytes");
         goto failed;
     }
 
-    if (sync_open_table(sync, error, error_size) != 0) {
+    if (apikey_revoked_open(sync, error, error_size) != 0
+        || sync_open_table(sync, error, error_size) != 0)
+    {
         goto failed;
     }
 
@@ -575,8 +609,7 @@ apikey_sync_start(uv_loop_t *loop, const apikey_conf_t *conf, char *error,
 
 failed:
 
-    apikey_conf_wipe(&sync->conf);
-    free(sync);
+    apikey_sync_free(sync);
 
     return NULL;
 }
@@ -587,12 +620,14 @@ apikey_sync_reconfigure(apikey_sync_t *sync, const apikey_conf_t *conf)
 {
     if (strcmp(conf->table, sync->conf.table) != 0
         || strcmp(conf->edge, sync->conf.edge) != 0
+        || strcmp(conf->state, sync->conf.state) != 0
         || strcmp(conf->store_name, sync->conf.store_name) != 0)
     {
         apikey_log(APIKEY_LOG_WARNING,
-                   "table, edge and store-name change only with a restart; "
-                   "the ones that run stay",
+                   "table, state, edge and store-name change only with a "
+                   "restart; the ones that run stay",
                    apikey_text("table", sync->conf.table),
+                   apikey_text("state", sync->conf.state),
                    apikey_text("edge", sync->conf.edge),
                    apikey_text("store_name", sync->conf.store_name));
     }
@@ -616,6 +651,7 @@ apikey_sync_reconfigure(apikey_sync_t *sync, const apikey_conf_t *conf)
 void
 apikey_sync_stop(apikey_sync_t *sync)
 {
+    sync->stopping = 1;
     apikey_sync_figure(sync, APIKEY_FIGURE_PID, 0);
 
     apikey_link_close(&sync->commands);
@@ -626,6 +662,7 @@ apikey_sync_stop(apikey_sync_t *sync)
     uv_close((uv_handle_t *) &sync->soon, NULL);
     uv_close((uv_handle_t *) &sync->retry, NULL);
     uv_close((uv_handle_t *) &sync->slices, NULL);
+    apikey_revoked_stop(sync);
 
     apikey_writer_close(sync->writer);
     sync->writer = NULL;
@@ -635,6 +672,8 @@ apikey_sync_stop(apikey_sync_t *sync)
 void
 apikey_sync_free(apikey_sync_t *sync)
 {
+    apikey_conflicts_free(sync);
+    apikey_revoked_free(sync);
     apikey_conf_wipe(&sync->conf);
     free(sync);
 }

@@ -24,7 +24,7 @@ my %commands = map { (split ' ', $_)[1] => $_ }
     $readme =~ /^(?:key=\$\()?(apikeyctl [^\n#]+?)\)?(?: +#.*)?$/mg;
 
 like($conf, qr/^apikey_table  \/run\/apikey;\napikey_pepper \/etc\/apikey\/pepper;$/m, 'it names the files');
-like($readme, qr{--store redis://127.0.0.1:6379 --table /run/apikey$}m, 'and the daemon the same');
+like($readme, qr{--store redis://127.0.0.1:6379 --table /run/apikey --state /var/lib/apikey$}m, 'and the daemon the same');
 
 my $dir   = Apikey::Process::tempdir();
 my $redis = Apikey::Redis->start;

@@ -53,7 +53,7 @@
 #include <stdint.h>
 #include <time.h>
 
-#define APIKEY_TABLE_LAYOUT 1
+#define APIKEY_TABLE_LAYOUT 2
 
 #define APIKEY_CONTROL_MAGIC    0x314c54434b495041ULL /* "APIKCTL1" */
 #define APIKEY_GENERATION_MAGIC 0x314e45474b495041ULL /* "APIKGEN1" */
@@ -79,6 +79,8 @@
 #define APIKEY_TABLE_DIGEST_LEN 32
 #define APIKEY_TABLE_PEPPERS    2
 #define APIKEY_EPOCH_LEN        16 /* bytes; 32 hex digits in the store */
+#define APIKEY_DAEMON_LEN       16 /* bytes of a daemon's id, random */
+#define APIKEY_DAEMONS          8  /* that the control page remembers */
 
 /* Bytes of texts in a record; the store enforces the same. */
 #define APIKEY_RECORD_ID_MAX     24
@@ -218,20 +220,24 @@ typedef enum {
 /* What the daemon tells about itself: index into control.figure.  The names
    are in figure.h. */
 typedef enum {
-    APIKEY_FIGURE_PID = 0,    /* 0 after a clean stop */
-    APIKEY_FIGURE_STARTED,    /* seconds since 1970 */
-    APIKEY_FIGURE_STATE,      /* apikey_sync_state_t, store-sync/sync.h */
-    APIKEY_FIGURE_VERSION,    /* applied */
-    APIKEY_FIGURE_LEASE,      /* milliseconds */
-    APIKEY_FIGURE_RENEWED,    /* CLOCK_BOOTTIME, microseconds; 0 never */
-    APIKEY_FIGURE_APPLIED,    /* changes applied since the start */
-    APIKEY_FIGURE_CATCHUPS,   /* log reads because of a gap */
-    APIKEY_FIGURE_SNAPSHOTS,  /* full resyncs */
-    APIKEY_FIGURE_GROWTHS,    /* generations built to make room */
-    APIKEY_FIGURE_RECONNECTS, /* connections lost */
-    APIKEY_FIGURE_CONFLICTS,  /* keys seen revoked that the store calls alive,
-                                 or does not know */
-    APIKEY_FIGURE_ERRORS,     /* changes that could not be applied */
+    APIKEY_FIGURE_PID = 0,     /* 0 after a clean stop */
+    APIKEY_FIGURE_STARTED,     /* seconds since 1970 */
+    APIKEY_FIGURE_STATE,       /* apikey_sync_state_t, store-sync/sync.h */
+    APIKEY_FIGURE_VERSION,     /* applied */
+    APIKEY_FIGURE_LEASE,       /* milliseconds */
+    APIKEY_FIGURE_RENEWED,     /* CLOCK_BOOTTIME, microseconds; 0 never */
+    APIKEY_FIGURE_APPLIED,     /* changes applied since the start */
+    APIKEY_FIGURE_CATCHUPS,    /* log reads because of a gap */
+    APIKEY_FIGURE_SNAPSHOTS,   /* full resyncs */
+    APIKEY_FIGURE_GROWTHS,     /* generations built to make room */
+    APIKEY_FIGURE_RECONNECTS,  /* connections lost */
+    APIKEY_FIGURE_CONFLICTS,   /* keys seen revoked that the store calls alive:
+                                 now */
+    APIKEY_FIGURE_FORGOTTEN,   /* keys seen revoked that the store did not know
+                                 at the last full resync */
+    APIKEY_FIGURE_ERRORS,      /* changes that could not be applied */
+    APIKEY_FIGURE_KEPT,        /* revocations in the state directory */
+    APIKEY_FIGURE_KEEP_ERRORS, /* times that it could not be written */
     APIKEY_FIGURE_CAUSE, /* how often the first cause was; then the rest */
     APIKEY_FIGURE_CAUSE_LAST = APIKEY_FIGURE_CAUSE + APIKEY_CAUSE_COUNT - 1,
     APIKEY_FIGURE_COUNT /* not a figure */
@@ -277,6 +283,10 @@ typedef struct {
     apikey_word_t changes;
     uint8_t       pad2[56];
 
+    /* the daemons that wrote this table, newest first; zeros: none.  For the
+       next one, which tells the store whom it follows. */
+    uint8_t daemon[APIKEY_DAEMONS][APIKEY_DAEMON_LEN];
+
     apikey_word_t figure[APIKEY_FIGURE_COUNT];
 } apikey_control_t;
 
@@ -316,11 +326,22 @@ typedef struct {
     apikey_word_t state; /* sealed: offset of the record in the record
                                 area / 8 (36 bits), status (12 bits) */
     apikey_word_t digest[4];
-    apikey_word_t version;   /* of the key's last change; the writer's, to
-                                merge by.  Stored before state: a reader may
-                                see it a change early. */
-    apikey_word_t unused[2]; /* zero */
+    apikey_word_t version; /* of the key's last change; the writer's, to
+                              merge by.  Stored before state: a reader may
+                              see it a change early. */
+    apikey_word_t
+        held[2]; /* apikey_table_revocation_t, the writer's: the one that a
+                              revoked slot holds to.  Stored before state. */
 } apikey_slot_t;
+
+/*
+ * Which revocation.  The version alone would not do: a store that has lost
+ * its last changes uses their versions again.
+ */
+typedef struct {
+    uint64_t version; /* of the change; 0: none */
+    uint64_t stamp; /* its time, milliseconds since 1970, the store's clock */
+} apikey_table_revocation_t;
 
 #define APIKEY_STATUS_BITS 12
 #define APIKEY_OFFSET_MAX  (((1ULL << 36) - 1) * 8) /* bytes */
@@ -376,7 +397,8 @@ _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "atomic words need no lock");
 _Static_assert(offsetof(apikey_control_t, check) == 48, "layout");
 _Static_assert(offsetof(apikey_control_t, deadline) == 64, "layout");
 _Static_assert(offsetof(apikey_control_t, changes) == 128, "layout");
-_Static_assert(offsetof(apikey_control_t, figure) == 192, "layout");
+_Static_assert(offsetof(apikey_control_t, daemon) == 192, "layout");
+_Static_assert(offsetof(apikey_control_t, figure) == 320, "layout");
 _Static_assert(sizeof(apikey_control_t) <= APIKEY_CONTROL_SIZE, "layout");
 _Static_assert(offsetof(apikey_generation_t, check) == 104, "layout");
 _Static_assert(offsetof(apikey_generation_t, retired) == 128, "layout");

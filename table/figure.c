@@ -21,7 +21,10 @@ static const char *const figures[APIKEY_FIGURE_COUNT] = {
     [APIKEY_FIGURE_GROWTHS] = "growths",
     [APIKEY_FIGURE_RECONNECTS] = "reconnects",
     [APIKEY_FIGURE_CONFLICTS] = "conflicts",
+    [APIKEY_FIGURE_FORGOTTEN] = "forgotten",
     [APIKEY_FIGURE_ERRORS] = "errors",
+    [APIKEY_FIGURE_KEPT] = "kept",
+    [APIKEY_FIGURE_KEEP_ERRORS] = "keep_errors",
 };
 
 static const char *const causes[APIKEY_CAUSE_COUNT] = {

@@ -530,11 +530,12 @@ take_record(apikey_gen_t *gen, uint64_t size)
 
 /*
  * W1, its last store: one word, and the key has another status or record, or
- * both, for every reader.
+ * both, for every reader.  held is looked at where `to` is REVOKED.
  */
 static void
 set_state(apikey_gen_t *gen, apikey_slot_t *slot, uint64_t version,
-          uint64_t offset, apikey_status_t from, apikey_status_t to)
+          uint64_t offset, apikey_status_t from, apikey_status_t to,
+          const apikey_table_revocation_t *held)
 {
     gen_count(gen, from, -1);
     gen_count(gen, to, 1);
@@ -542,6 +543,13 @@ set_state(apikey_gen_t *gen, apikey_slot_t *slot, uint64_t version,
     apikey_failpoint("state-counted");
 
     atomic_store_explicit(&slot->version, version, memory_order_relaxed);
+
+    if (to == APIKEY_REVOKED) {
+        atomic_store_explicit(&slot->held[0], held->version,
+                              memory_order_relaxed);
+        atomic_store_explicit(&slot->held[1], held->stamp,
+                              memory_order_relaxed);
+    }
 
     apikey_failpoint("state-version");
 
@@ -553,11 +561,26 @@ set_state(apikey_gen_t *gen, apikey_slot_t *slot, uint64_t version,
 }
 
 
+/* The revocation that a change is, if it is one. */
+static apikey_table_revocation_t
+put_revocation(const apikey_put_t *put)
+{
+    return (apikey_table_revocation_t){ put->version, put->stamp };
+}
+
+
+static apikey_table_revocation_t
+slot_held(const apikey_slot_t *slot)
+{
+    return (apikey_table_revocation_t){ slot->held[0], slot->held[1] };
+}
+
+
 /* An empty slot gets its key. */
 static void
 fill_slot(apikey_gen_t *gen, apikey_slot_t *slot,
           const uint64_t digest[static 4], uint64_t version, uint64_t offset,
-          apikey_status_t status)
+          apikey_status_t status, const apikey_table_revocation_t *held)
 {
     int i;
 
@@ -568,7 +591,7 @@ fill_slot(apikey_gen_t *gen, apikey_slot_t *slot,
         apikey_failpoint("digest-word");
     }
 
-    set_state(gen, slot, version, offset, APIKEY_EMPTY, status);
+    set_state(gen, slot, version, offset, APIKEY_EMPTY, status, held);
 
     gen->keys++;
 }
@@ -670,9 +693,10 @@ static apikey_write_t
 put_new(apikey_gen_t *gen, const apikey_put_t *put,
         const uint64_t digest[static 4], int grow)
 {
-    uint64_t       size;
-    apikey_slot_t *slot;
-    apikey_write_t rc;
+    uint64_t                  size;
+    apikey_slot_t            *slot;
+    apikey_write_t            rc;
+    apikey_table_revocation_t held = put_revocation(put);
 
     rc = room_for_key(gen, digest, record_size(put), grow, &slot);
     if (rc != APIKEY_WRITE_OK) {
@@ -684,7 +708,7 @@ put_new(apikey_gen_t *gen, const apikey_put_t *put,
     apikey_failpoint("record-made");
 
     fill_slot(gen, slot, digest, put->version, take_record(gen, size),
-              put->status);
+              put->status, &held);
 
     return APIKEY_WRITE_OK;
 }
@@ -709,13 +733,15 @@ strictness(apikey_status_t status)
    change can still be put.  1 if that changed anything. */
 static int
 tighten(apikey_gen_t *gen, apikey_slot_t *slot, uint64_t offset,
-        apikey_status_t from, apikey_status_t to)
+        apikey_status_t from, const apikey_put_t *put)
 {
-    if (strictness(to) <= strictness(from)) {
+    apikey_table_revocation_t held = put_revocation(put);
+
+    if (strictness(put->status) <= strictness(from)) {
         return 0;
     }
 
-    set_state(gen, slot, slot->version, offset, from, to);
+    set_state(gen, slot, slot->version, offset, from, put->status, &held);
 
     return 1;
 }
@@ -728,9 +754,10 @@ put_newer(apikey_gen_t *gen, const apikey_put_t *put,
           const uint64_t digest[static 4], apikey_status_t status,
           uint64_t offset, int grow)
 {
-    uint64_t       size;
-    apikey_write_t rc;
-    unsigned char  record[APIKEY_RECORD_SIZE_MAX]
+    uint64_t                  size;
+    apikey_write_t            rc;
+    apikey_table_revocation_t held = put_revocation(put);
+    unsigned char             record[APIKEY_RECORD_SIZE_MAX]
         __attribute__((aligned(_Alignof(apikey_table_record_t))));
 
     size = make_record(record, put, digest[0]);
@@ -740,7 +767,7 @@ put_newer(apikey_gen_t *gen, const apikey_put_t *put,
     {
         rc = gen_room(gen, size, grow);
         if (rc != APIKEY_WRITE_OK) {
-            tighten(gen, gen_find(gen, digest), offset, status, put->status);
+            tighten(gen, gen_find(gen, digest), offset, status, put);
             return rc;
         }
 
@@ -753,15 +780,34 @@ put_newer(apikey_gen_t *gen, const apikey_put_t *put,
 
     /* found again, for the mapping may have moved */
     set_state(gen, gen_find(gen, digest), put->version, offset, status,
-              put->status);
+              put->status, &held);
 
     return APIKEY_WRITE_OK;
 }
 
 
+/* 1 if an operator has taken this revocation back. */
+static int
+put_accepts(const apikey_put_t *put, apikey_table_revocation_t held)
+{
+    size_t i;
+
+    for (i = 0; i < put->accepted_count; i++) {
+        if (put->accepted[i].version == held.version
+            && put->accepted[i].stamp == held.stamp)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
 apikey_write_t
 apikey_gen_put(apikey_gen_t *gen, const apikey_put_t *put,
-               apikey_put_mode_t mode, int grow, int *conflict, int *changed)
+               apikey_put_mode_t mode, int grow,
+               apikey_table_revocation_t *held, int *changed)
 {
     int             damaged = 0;
     uint64_t        digest[4], offset = 0;
@@ -780,8 +826,8 @@ apikey_gen_put(apikey_gen_t *gen, const apikey_put_t *put,
     if (mode == APIKEY_PUT_STRICTER) {
         /* a damaged slot refuses already, and goes with this generation */
         /* versions of two histories can't be compared, strictness can */
-        if (status != APIKEY_EMPTY
-            && tighten(gen, slot, offset, status, put->status)) {
+        if (status != APIKEY_EMPTY && tighten(gen, slot, offset, status, put))
+        {
             *changed = 1;
         }
 
@@ -798,8 +844,10 @@ apikey_gen_put(apikey_gen_t *gen, const apikey_put_t *put,
     } else if (put->version <= slot->version) {
         return APIKEY_WRITE_OK;
 
-    } else if (status == APIKEY_REVOKED && put->status != APIKEY_REVOKED) {
-        *conflict = 1;
+    } else if (status == APIKEY_REVOKED && put->status != APIKEY_REVOKED
+               && !put_accepts(put, slot_held(slot)))
+    {
+        *held = slot_held(slot);
         return APIKEY_WRITE_OK;
 
     } else {
@@ -832,111 +880,208 @@ sound_record(const apikey_gen_t *gen, uint64_t offset, uint64_t digest0,
 }
 
 
-/* A record without texts takes its head alone. */
-static const apikey_put_t nothing = {
-    .id = "", .member = "", .tenant = "", .name = "", .scopes = ""
-};
-
-
-static void
-carry_conflict(const unsigned char *record, apikey_conflict_pt conflict,
-               void *ctx)
+/* Room for a key that is copied, and its record; *offset is where the bytes
+   of the record go, and they count as taken. */
+static apikey_write_t
+room_for_copy(apikey_gen_t *to, const uint64_t digest[static 4], uint64_t size,
+              apikey_slot_t **slot, uint64_t *offset)
 {
-    size_t len;
-    char   id[APIKEY_RECORD_ID_MAX + 1] = "";
+    apikey_write_t rc;
 
-    if (record) {
-        len = ((const apikey_table_record_t *) record)->id_len;
+    rc = room_for_key(to, digest, size, 1, slot);
 
-        if (len <= APIKEY_RECORD_ID_MAX) {
-            memcpy(id, record + sizeof(apikey_table_record_t), len);
-        }
+    if (rc == APIKEY_WRITE_OK) {
+        *offset = take_record(to, size);
     }
 
-    conflict(ctx, id);
-}
-
-
-static apikey_write_t
-carry_damaged(apikey_gen_t *to)
-{
-    return gen_error(to, "the one before it is damaged; restart apikey-sync",
-                     EIO);
+    return rc;
 }
 
 
 apikey_write_t
-apikey_gen_carry(apikey_gen_t *to, const apikey_gen_t *from, uint64_t i,
-                 int revoked_only, apikey_conflict_pt conflict, void *ctx)
+apikey_gen_carry(apikey_gen_t *to, const apikey_gen_t *from, uint64_t i)
 {
-    int                  damaged;
-    uint64_t             digest[4], offset, there, size;
-    apikey_slot_t       *slot;
-    apikey_write_t       rc;
-    apikey_status_t      status, has = APIKEY_EMPTY;
-    const unsigned char *record;
-    const apikey_slot_t *old = &from->slot[i];
+    int                       damaged;
+    uint64_t                  digest[4], offset, size;
+    apikey_slot_t            *slot;
+    apikey_write_t            rc;
+    apikey_status_t           status;
+    apikey_table_revocation_t held;
+    const unsigned char      *record;
+    const apikey_slot_t      *old = &from->slot[i];
 
     status = slot_status(old, &offset, &damaged);
 
-    /* what was left by a killed daemon, or is replaced, need not be sound */
-    if (damaged && !revoked_only) {
-        return carry_damaged(to);
-    }
-
-    if (status == APIKEY_EMPTY || (revoked_only && status != APIKEY_REVOKED)) {
+    if (status == APIKEY_EMPTY && !damaged) {
         return APIKEY_WRITE_OK;
     }
 
     memcpy(digest, (const void *) old->digest, sizeof(digest));
 
-    record = sound_record(from, offset, digest[0], &size);
-    slot = gen_find(to, digest);
-
-    if (slot) {
-        has = slot_status(slot, &there, &damaged);
-    }
-
-    if (has != APIKEY_EMPTY) {
-        if (status == APIKEY_REVOKED && has != APIKEY_REVOKED) {
-            set_state(to, slot, slot->version, there, has, APIKEY_REVOKED);
-
-            apikey_failpoint("carry-tightened");
-
-            carry_conflict(record, conflict, ctx);
-        }
-
-        return APIKEY_WRITE_OK;
-    }
+    record = damaged ? NULL : sound_record(from, offset, digest[0], &size);
 
     if (record == NULL) {
-        /* a revocation counts whatever its texts were; nothing else does */
-        if (status != APIKEY_REVOKED) {
-            return carry_damaged(to);
-        }
-
-        size = sizeof(apikey_table_record_t);
+        return gen_error(
+            to, "the one before it is damaged; restart apikey-sync", EIO);
     }
 
-    rc = room_for_key(to, digest, size, 1, &slot);
+    slot = gen_find(to, digest);
+
+    if (slot && slot->state != 0) {
+        return APIKEY_WRITE_OK; /* a change was faster, and is newer */
+    }
+
+    rc = room_for_copy(to, digest, size, &slot, &offset);
+    if (rc != APIKEY_WRITE_OK) {
+        return rc;
+    }
+
+    held = slot_held(old);
+    memcpy(to->area + offset, record, size);
+    fill_slot(to, slot, digest, old->version, offset, status, &held);
+
+    apikey_failpoint("carry-filled");
+
+    return APIKEY_WRITE_OK;
+}
+
+
+/* The id that a record has; "" where there is none. */
+static void
+record_id(const unsigned char *record,
+          char                 id[static APIKEY_RECORD_ID_MAX + 1])
+{
+    size_t len;
+
+    id[0] = '\0';
+
+    if (record == NULL) {
+        return;
+    }
+
+    len = ((const apikey_table_record_t *) record)->id_len;
+
+    if (len <= APIKEY_RECORD_ID_MAX) {
+        memcpy(id, record + sizeof(apikey_table_record_t), len);
+        id[len] = '\0';
+    }
+}
+
+
+int
+apikey_gen_revoked(const apikey_gen_t *gen, uint64_t i, apikey_held_t *held,
+                   const unsigned char **record, uint64_t *size)
+{
+    int                  damaged;
+    uint64_t             offset;
+    const apikey_slot_t *slot = &gen->slot[i];
+
+    if (slot_status(slot, &offset, &damaged) != APIKEY_REVOKED) {
+        return 0;
+    }
+
+    memcpy(held->digest, (const void *) slot->digest, sizeof(held->digest));
+    held->revocation = slot_held(slot);
+
+    *record = sound_record(gen, offset, slot->digest[0], size);
+    record_id(*record, held->id);
+
+    return 1;
+}
+
+
+int
+apikey_gen_alive(const apikey_gen_t *gen,
+                 const uint8_t       digest[static APIKEY_TABLE_DIGEST_LEN])
+{
+    int             damaged;
+    uint64_t        words[4], offset;
+    apikey_slot_t  *slot;
+    apikey_status_t status;
+
+    memcpy(words, digest, sizeof(words));
+
+    slot = gen_find(gen, words);
+    status = slot ? slot_status(slot, &offset, &damaged) : APIKEY_EMPTY;
+
+    return status != APIKEY_EMPTY && status != APIKEY_REVOKED;
+}
+
+
+/* The key is not in `to`: it gets there as revoked. */
+static apikey_write_t
+hold_new(apikey_gen_t *to, const apikey_held_t *held, uint64_t version,
+         const unsigned char *record, uint64_t size)
+{
+    uint64_t     digest[4], offset;
+    apikey_put_t nameless = {
+        .id = held->id, .member = "", .tenant = "", .name = "", .scopes = ""
+    };
+    apikey_slot_t *slot;
+    apikey_write_t rc;
+
+    memcpy(digest, held->digest, sizeof(digest));
+
+    /* a revocation counts whatever its texts were */
+    rc = room_for_copy(to, digest, record ? size : record_size(&nameless),
+                       &slot, &offset);
     if (rc != APIKEY_WRITE_OK) {
         return rc;
     }
 
     if (record) {
-        memcpy(to->area + to->used, record, size);
+        memcpy(to->area + offset, record, size);
 
     } else {
-        make_record(to->area + to->used, &nothing, digest[0]);
+        make_record(to->area + offset, &nameless, digest[0]);
     }
 
-    fill_slot(to, slot, digest, old->version, take_record(to, size), status);
+    fill_slot(to, slot, digest, version, offset, APIKEY_REVOKED,
+              &held->revocation);
 
     apikey_failpoint("carry-filled");
 
-    if (revoked_only) {
-        carry_conflict(record, conflict, ctx);
+    return APIKEY_WRITE_OK;
+}
+
+
+apikey_write_t
+apikey_gen_hold(apikey_gen_t *to, apikey_held_t *held, uint64_t version,
+                const unsigned char *record, uint64_t size,
+                apikey_status_t *has, int *known)
+{
+    int                       damaged;
+    uint64_t                  digest[4], offset;
+    apikey_slot_t            *slot;
+    apikey_table_revocation_t other;
+
+    *has = APIKEY_EMPTY;
+    *known = 0;
+
+    memcpy(digest, held->digest, sizeof(digest));
+
+    slot = gen_find(to, digest);
+
+    if (slot) {
+        *has = slot_status(slot, &offset, &damaged);
     }
+
+    if (*has == APIKEY_EMPTY) {
+        return hold_new(to, held, version, record, size);
+    }
+
+    if (*has == APIKEY_REVOKED) {
+        other = slot_held(slot);
+        *known = other.version == held->revocation.version
+                 && other.stamp == held->revocation.stamp;
+        return APIKEY_WRITE_OK;
+    }
+
+    record_id(sound_record(to, offset, digest[0], &size), held->id);
+    set_state(to, slot, slot->version, offset, *has, APIKEY_REVOKED,
+              &held->revocation);
+
+    apikey_failpoint("carry-tightened");
 
     return APIKEY_WRITE_OK;
 }

@@ -23,6 +23,12 @@
 #define WRITER_RECORDS_CROWDED 85 /* per 100 bytes */
 
 
+/* A revocation of a key that an operator has taken back. */
+typedef struct {
+    uint8_t                   digest[APIKEY_TABLE_DIGEST_LEN];
+    apikey_table_revocation_t revocation;
+} accepted_t;
+
 struct apikey_writer_s {
     apikey_directory_t directory;
     apikey_control_t  *control;
@@ -32,7 +38,10 @@ struct apikey_writer_s {
     apikey_gen_t       gone; /* retired or given up: its blocks go in slices */
     apikey_build_t     build;
     uint64_t           pepper[APIKEY_TABLE_PEPPERS];
-    uint64_t           carried; /* slots of current that were carried over */
+    uint64_t           carried;  /* slots of current that were carried over */
+    accepted_t        *accepted; /* of the snapshot that is being built */
+    size_t             accepted_count;
+    size_t             accepted_room;
     char               error[APIKEY_WRITE_ERROR_LEN];
 };
 
@@ -110,6 +119,7 @@ apikey_writer_close(apikey_writer_t *writer)
     apikey_gen_drop(&writer->current);
     apikey_directory_unmap(writer->control);
     apikey_directory_close(&writer->directory);
+    free(writer->accepted);
     free(writer);
 }
 
@@ -139,6 +149,35 @@ apikey_control_t *
 apikey_writer_control(apikey_writer_t *writer)
 {
     return writer->control;
+}
+
+
+size_t
+apikey_writer_enter(apikey_writer_t *writer,
+                    const uint8_t    daemon[APIKEY_DAEMON_LEN],
+                    uint8_t before[APIKEY_DAEMONS - 1][APIKEY_DAEMON_LEN])
+{
+    size_t               i, count;
+    apikey_control_t    *control = writer->control;
+    static const uint8_t none[APIKEY_DAEMON_LEN];
+
+    if (memcmp(control->daemon[0], daemon, APIKEY_DAEMON_LEN) != 0) {
+        /* killed in the middle of this, one stands there twice: no harm */
+        for (i = APIKEY_DAEMONS - 1; i > 0; i--) {
+            memcpy(control->daemon[i], control->daemon[i - 1],
+                   APIKEY_DAEMON_LEN);
+        }
+
+        memcpy(control->daemon[0], daemon, APIKEY_DAEMON_LEN);
+    }
+
+    for (i = 1, count = 0; i < APIKEY_DAEMONS; i++) {
+        if (memcmp(control->daemon[i], none, APIKEY_DAEMON_LEN) != 0) {
+            memcpy(before[count++], control->daemon[i], APIKEY_DAEMON_LEN);
+        }
+    }
+
+    return count;
 }
 
 
@@ -232,6 +271,7 @@ apikey_writer_begin(apikey_writer_t *writer, apikey_build_t build,
 
     writer->build = build;
     writer->carried = 0;
+    writer->accepted_count = 0;
 
     return from_gen(writer, &writer->next,
                     apikey_gen_create(&writer->next, writer->directory.fd,
@@ -308,12 +348,81 @@ current_mode(const apikey_writer_t *writer)
 }
 
 
+/* Remembers what the snapshot's records say was taken back, for the carrying
+   that follows. */
+static apikey_write_t
+note_accepted(apikey_writer_t *writer, const apikey_put_t *put)
+{
+    size_t      i, room;
+    accepted_t *accepted;
+
+    for (i = 0; i < put->accepted_count; i++) {
+        if (writer->accepted_count == writer->accepted_room) {
+            room = writer->accepted_room * 2 + 16;
+            accepted = realloc(writer->accepted, room * sizeof(accepted_t));
+
+            if (accepted == NULL) {
+                return writer_error(writer, "no memory");
+            }
+
+            writer->accepted = accepted;
+            writer->accepted_room = room;
+        }
+
+        accepted = &writer->accepted[writer->accepted_count++];
+        memcpy(accepted->digest, put->digest, sizeof(accepted->digest));
+        accepted->revocation = put->accepted[i];
+    }
+
+    return APIKEY_WRITE_OK;
+}
+
+
+static int
+is_accepted(const apikey_writer_t *writer, const apikey_held_t *held)
+{
+    size_t            i;
+    const accepted_t *accepted;
+
+    for (i = 0; i < writer->accepted_count; i++) {
+        accepted = &writer->accepted[i];
+
+        if (memcmp(accepted->digest, held->digest, sizeof(held->digest)) == 0
+            && accepted->revocation.version == held->revocation.version
+            && accepted->revocation.stamp == held->revocation.stamp)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+/* W1 in the next generation. */
+static apikey_write_t
+put_next(apikey_writer_t *writer, const apikey_put_t *put,
+         apikey_table_revocation_t *held, int *changed)
+{
+    if (writer->build == APIKEY_BUILD_SNAPSHOT
+        && note_accepted(writer, put) != APIKEY_WRITE_OK)
+    {
+        return APIKEY_WRITE_ERROR;
+    }
+
+    return from_gen(
+        writer, &writer->next,
+        apikey_gen_put(&writer->next, put, APIKEY_PUT_ALL, 1, held, changed));
+}
+
+
 apikey_write_t
 apikey_writer_put(apikey_writer_t *writer, const apikey_put_t *put,
-                  int *conflict)
+                  apikey_table_revocation_t *held)
 {
-    int            brought_back = 0, changed = 0;
-    apikey_write_t rc = APIKEY_WRITE_OK, next;
+    int                       changed = 0;
+    apikey_write_t            rc = APIKEY_WRITE_OK, next;
+    apikey_table_revocation_t stays = { 0, 0 };
 
     if (!valid_put(put)) {
         return bad_put(writer);
@@ -324,16 +433,14 @@ apikey_writer_put(apikey_writer_t *writer, const apikey_put_t *put,
     if (writer->current.number) {
         rc = from_gen(writer, &writer->current,
                       apikey_gen_put(&writer->current, put,
-                                     current_mode(writer), 0, &brought_back,
+                                     current_mode(writer), 0, &stays,
                                      &changed));
     }
 
     apikey_failpoint("put-between");
 
     if (writer->next.head) {
-        next = from_gen(writer, &writer->next,
-                        apikey_gen_put(&writer->next, put, APIKEY_PUT_ALL, 1,
-                                       &brought_back, &changed));
+        next = put_next(writer, put, &stays, &changed);
 
         if (rc != APIKEY_WRITE_ERROR && next != APIKEY_WRITE_OK) {
             rc = next;
@@ -344,8 +451,8 @@ apikey_writer_put(apikey_writer_t *writer, const apikey_put_t *put,
         announce(writer);
     }
 
-    if (conflict && brought_back) {
-        *conflict = 1;
+    if (held) {
+        *held = stays;
     }
 
     return rc;
@@ -355,8 +462,9 @@ apikey_writer_put(apikey_writer_t *writer, const apikey_put_t *put,
 apikey_write_t
 apikey_writer_tighten(apikey_writer_t *writer, const apikey_put_t *put)
 {
-    int            brought_back = 0, changed = 0;
-    apikey_write_t rc = APIKEY_WRITE_OK;
+    int                       changed = 0;
+    apikey_write_t            rc = APIKEY_WRITE_OK;
+    apikey_table_revocation_t stays;
 
     if (!valid_put(put)) {
         return bad_put(writer);
@@ -366,7 +474,7 @@ apikey_writer_tighten(apikey_writer_t *writer, const apikey_put_t *put)
         rc =
             from_gen(writer, &writer->current,
                      apikey_gen_put(&writer->current, put, APIKEY_PUT_STRICTER,
-                                    0, &brought_back, &changed));
+                                    0, &stays, &changed));
     }
 
     if (changed) {
@@ -374,6 +482,66 @@ apikey_writer_tighten(apikey_writer_t *writer, const apikey_put_t *put)
     }
 
     return rc;
+}
+
+
+/* A revocation goes over to the next generation; record and version as in
+   apikey_gen_hold(). */
+static apikey_write_t
+carry_revoked(apikey_writer_t *writer, apikey_held_t *held, uint64_t version,
+              const unsigned char *record, uint64_t size,
+              apikey_conflict_pt conflict, void *ctx, int *known)
+{
+    apikey_write_t  rc;
+    apikey_status_t has;
+
+    if (writer->accepted_count && apikey_gen_alive(&writer->next, held->digest)
+        && is_accepted(writer, held))
+    {
+        *known = 1;
+        return APIKEY_WRITE_OK;
+    }
+
+    rc = apikey_gen_hold(&writer->next, held, version, record, size, &has,
+                         known);
+
+    if (rc == APIKEY_WRITE_OK && writer->build == APIKEY_BUILD_SNAPSHOT
+        && has != APIKEY_REVOKED)
+    {
+        conflict(ctx, held, has != APIKEY_EMPTY);
+    }
+
+    return from_gen(writer, &writer->next, rc);
+}
+
+
+/* One slot of the current generation. */
+static apikey_write_t
+carry_slot(apikey_writer_t *writer, uint64_t i, apikey_conflict_pt conflict,
+           void *ctx)
+{
+    int                  known;
+    uint64_t             size = 0, version;
+    apikey_held_t        held;
+    const unsigned char *record;
+    const apikey_gen_t  *current = &writer->current;
+
+    if (apikey_gen_revoked(current, i, &held, &record, &size)) {
+        /* what the store has forgotten it may bring up again under any
+           version */
+        version = writer->build == APIKEY_BUILD_GROWTH
+                      ? current->slot[i].version
+                      : 0;
+
+        return carry_revoked(writer, &held, version, record, size, conflict,
+                             ctx, &known);
+    }
+
+    /* what a snapshot replaces need not be sound */
+    return writer->build == APIKEY_BUILD_GROWTH
+               ? from_gen(writer, &writer->next,
+                          apikey_gen_carry(&writer->next, current, i))
+               : APIKEY_WRITE_OK;
 }
 
 
@@ -397,12 +565,10 @@ apikey_writer_carry(apikey_writer_t *writer, uint64_t slots,
               : writer->carried + slots;
 
     for (; writer->carried < end; writer->carried++) {
-        rc = apikey_gen_carry(&writer->next, &writer->current, writer->carried,
-                              writer->build == APIKEY_BUILD_SNAPSHOT, conflict,
-                              ctx);
+        rc = carry_slot(writer, writer->carried, conflict, ctx);
 
         if (rc != APIKEY_WRITE_OK) {
-            return from_gen(writer, &writer->next, rc);
+            return rc;
         }
     }
 
@@ -431,6 +597,62 @@ let_go(apikey_writer_t *writer, apikey_gen_t *gen)
 
     writer->gone = *gen;
     memset(gen, 0, sizeof(apikey_gen_t));
+}
+
+
+apikey_write_t
+apikey_writer_hold(apikey_writer_t *writer, const apikey_held_t *held,
+                   apikey_conflict_pt conflict, void *ctx, int *known)
+{
+    apikey_held_t copy = *held;
+
+    *known = 0;
+
+    if (writer->next.head == NULL || writer->build != APIKEY_BUILD_SNAPSHOT) {
+        return writer_error(writer, "no snapshot was prepared");
+    }
+
+    return carry_revoked(writer, &copy, 0, NULL, 0, conflict, ctx, known);
+}
+
+
+apikey_write_t
+apikey_writer_revoked(apikey_writer_t *writer, uint64_t *cursor,
+                      uint64_t slots,
+                      void (*each)(void *ctx, const apikey_held_t *held),
+                      void *ctx)
+{
+    uint64_t             end, size;
+    apikey_held_t        held;
+    const unsigned char *record;
+    const apikey_gen_t  *current = &writer->current;
+
+    end = current->slots - *cursor < slots ? current->slots : *cursor + slots;
+
+    for (; *cursor < end; ++*cursor) {
+        if (apikey_gen_revoked(current, *cursor, &held, &record, &size)) {
+            each(ctx, &held);
+        }
+    }
+
+    return end < current->slots ? APIKEY_WRITE_MORE : APIKEY_WRITE_OK;
+}
+
+
+uint64_t
+apikey_writer_revoked_count(const apikey_writer_t *writer)
+{
+    return writer->current.number == 0
+               ? 0
+               : atomic_load_explicit(&writer->current.head->revoked,
+                                      memory_order_relaxed);
+}
+
+
+uint64_t
+apikey_writer_generation(const apikey_writer_t *writer)
+{
+    return writer->current.number;
 }
 
 

@@ -12,6 +12,7 @@
  *   apikey_writer_prepare()   allocates its blocks         until DONE
  *   apikey_writer_put()       changes and snapshot records, in any order
  *   apikey_writer_carry()     what the old one must not lose, until DONE
+ *   apikey_writer_hold()      what was seen revoked before that
  *   apikey_writer_publish()   readers move over; the old one is retired
  *   apikey_writer_release()   gives its memory back        until OK
  *
@@ -38,14 +39,31 @@ typedef struct {
     uint8_t         digest[APIKEY_TABLE_DIGEST_LEN];
     apikey_status_t status;
     uint64_t        version; /* 1 to APIKEY_VERSION_MAX */
+    uint64_t        stamp;   /* of that change, milliseconds since 1970 */
     uint64_t        expires; /* seconds since 1970; 0: never */
     const char     *id, *member, *tenant, *name, *scopes; /* terminated; within
                                 the limits of apikey_table.h */
+
+    /* revocations that an operator has taken back: see docs/store.md,
+       apikey_settle */
+    const apikey_table_revocation_t *accepted;
+    size_t                           accepted_count;
 } apikey_put_t;
 
-/* Tells of a key that stays revoked against what the store says now; id is ""
-   if its record was damaged. */
-typedef void (*apikey_conflict_pt)(void *ctx, const char *id);
+/* A key that was seen revoked. */
+typedef struct {
+    uint8_t digest[APIKEY_TABLE_DIGEST_LEN];
+    char    id[APIKEY_RECORD_ID_MAX + 1]; /* "" if its record was damaged */
+    apikey_table_revocation_t revocation;
+} apikey_held_t;
+
+/*
+ * Tells of a key that stays revoked though the store has another opinion.
+ * alive: the store says that it is; held->id is then the store's.  Else the
+ * store does not know its digest.
+ */
+typedef void (*apikey_conflict_pt)(void *ctx, const apikey_held_t *held,
+                                   int alive);
 
 /* What a next generation is built for; says what the old one is good for. */
 typedef enum {
@@ -108,16 +126,28 @@ apikey_writer_begin(apikey_writer_t *writer, apikey_build_t build,
 apikey_write_t apikey_writer_prepare(apikey_writer_t *writer);
 
 /*
+ * Notes on the control page that this daemon writes the table now, and copies
+ * those that wrote it before, newest first, to `before`.  Returns how many
+ * they are.
+ */
+size_t
+apikey_writer_enter(apikey_writer_t *writer,
+                    const uint8_t    daemon[APIKEY_DAEMON_LEN],
+                    uint8_t before[APIKEY_DAEMONS - 1][APIKEY_DAEMON_LEN]);
+
+/*
  * Applies a key's state to the current generation and to the next one.  In
  * each, a version that is not above the key's is ignored, and a revoked key
- * stays revoked: then *conflict, if not NULL, is set to 1.
+ * stays revoked, unless the revocation that it holds to is among the accepted
+ * ones: then *held, if not NULL, says which it is; else its version is 0.
  *
  * FULL: the current generation, or a growing next one, has no room; nothing
  * is lost if the caller grows (or begins a larger snapshot) and puts it again
  * before it acknowledges.
  */
-apikey_write_t apikey_writer_put(apikey_writer_t    *writer,
-                                 const apikey_put_t *put, int *conflict);
+apikey_write_t
+apikey_writer_put(apikey_writer_t *writer, const apikey_put_t *put,
+                  apikey_table_revocation_t *held);
 
 /*
  * Applies a key's state to the current generation alone, and only if it makes
@@ -129,13 +159,39 @@ apikey_writer_tighten(apikey_writer_t *writer, const apikey_put_t *put);
 
 /*
  * Carries over to the next generation: at a growth every key, after a
- * snapshot every revocation.  At most `slots` slots a call; MORE until all
- * are seen.  Calls conflict(ctx) for each key that the old one knows as revoked
- * and that the snapshot has not, or has alive; they are revoked in the next
- * one.
+ * snapshot every revocation but those that were accepted.  At most `slots`
+ * slots a call; MORE until all are seen.  Calls conflict(ctx) for each key
+ * that the old one knows as revoked and that the snapshot has not, or has
+ * alive; they are revoked in the next one.
  */
 apikey_write_t apikey_writer_carry(apikey_writer_t *writer, uint64_t slots,
                                    apikey_conflict_pt conflict, void *ctx);
+
+/*
+ * The same after a snapshot, of one key that was seen revoked by whatever
+ * wrote it down elsewhere.  *known is set to 1 if it was revoked in the next
+ * generation already, with this very revocation, or was accepted.
+ */
+apikey_write_t
+apikey_writer_hold(apikey_writer_t *writer, const apikey_held_t *held,
+                   apikey_conflict_pt conflict, void *ctx, int *known);
+
+/*
+ * Goes through the revoked keys of the current generation: at most `slots`
+ * slots a call, from *cursor, which is 0 to begin with and must not be used
+ * on another generation (apikey_writer_generation).  MORE until all are seen.
+ */
+apikey_write_t
+apikey_writer_revoked(apikey_writer_t *writer, uint64_t *cursor,
+                      uint64_t slots,
+                      void (*each)(void *ctx, const apikey_held_t *held),
+                      void *ctx);
+
+/* How many there are. */
+uint64_t apikey_writer_revoked_count(const apikey_writer_t *writer);
+
+/* The number of the current generation; 0: there is none. */
+uint64_t apikey_writer_generation(const apikey_writer_t *writer);
 
 /* Makes the next generation the current one; retires and unlinks the old,
    whose memory apikey_writer_release() gives back. */

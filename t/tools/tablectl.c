@@ -94,10 +94,11 @@ put(char **fields)
 
 /* The tests look at what readers see of it. */
 static void
-conflict(void *ctx, const char *id)
+conflict(void *ctx, const apikey_held_t *held, int alive)
 {
     (void) ctx;
-    (void) id;
+    (void) held;
+    (void) alive;
 }
 
 

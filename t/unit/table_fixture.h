@@ -110,13 +110,22 @@ fixture_digest(uint8_t digest[static APIKEY_TABLE_DIGEST_LEN], uint64_t n)
 }
 
 
+/* The stamp of a version's change, in these tests. */
+#define fixture_stamp(version) (1000000 + (version))
+
+/* As an operator who has taken `accepted` back, where that is not NULL. */
 static inline apikey_write_t
-fixture_put(fixture_t *f, uint64_t n, apikey_status_t status, uint64_t version,
-            const char *name, int *conflict)
+fixture_settle(fixture_t *f, uint64_t n, apikey_status_t status,
+               uint64_t version, const char *name,
+               const apikey_table_revocation_t *accepted,
+               apikey_table_revocation_t       *held)
 {
     char         id[APIKEY_RECORD_ID_MAX + 1];
     apikey_put_t put = { .status = status,
                          .version = version,
+                         .stamp = fixture_stamp(version),
+                         .accepted = accepted,
+                         .accepted_count = accepted != NULL,
                          .id = id,
                          .member = "ada",
                          .tenant = "ten_1",
@@ -126,7 +135,24 @@ fixture_put(fixture_t *f, uint64_t n, apikey_status_t status, uint64_t version,
     fixture_digest(put.digest, n);
     snprintf(id, sizeof(id), "key_%020llu", (unsigned long long) n);
 
-    return apikey_writer_put(f->writer, &put, conflict);
+    return apikey_writer_put(f->writer, &put, held);
+}
+
+
+static inline apikey_write_t
+fixture_put(fixture_t *f, uint64_t n, apikey_status_t status, uint64_t version,
+            const char *name, int *conflict)
+{
+    apikey_write_t            rc;
+    apikey_table_revocation_t held;
+
+    rc = fixture_settle(f, n, status, version, name, NULL, &held);
+
+    if (conflict && held.version != 0) {
+        *conflict = 1;
+    }
+
+    return rc;
 }
 
 
@@ -147,11 +173,15 @@ fixture_begin(fixture_t *f, apikey_build_t build, uint64_t keys)
 }
 
 
-/* Counts, and sees that an id is given. */
+/* Counts, and sees that it is told which. */
 static inline void
-fixture_conflict(void *ctx, const char *id)
+fixture_conflict(void *ctx, const apikey_held_t *held, int alive)
 {
-    assert_memory_equal(id, "key_", 4);
+    (void) alive;
+
+    assert_memory_equal(held->id, "key_", 4);
+    assert_int_equal(held->revocation.stamp,
+                     fixture_stamp(held->revocation.version));
     ++*(uint64_t *) ctx;
 }
 
