@@ -306,13 +306,14 @@ sub stop {
     return;
 }
 
+# signal: TERM if none is given.
 sub stop_process {
-    my ($self, $name) = @_;
+    my ($self, $name, $signal) = @_;
 
     my $pid = $self->alive($name);
 
     if ($pid) {
-        kill 'TERM', $pid;
+        kill $signal // 'TERM', $pid;
 
         if (!eval { wait_for(10, sub { !$self->alive($name) }); 1 }) {
             kill 'KILL', $pid;

@@ -63,7 +63,7 @@ sub walk {
     title('It is disabled, enabled, and revoked for ever');
     change($bearer, 401, 'disabled', 'disable', $made->{id}, '--reason', 'suspicious');
     change($bearer, 200, '', 'enable', $made->{id});
-    change($bearer, 401, 'revoked', 'revoke', $made->{id}, '--reason', 'lost');
+    change($bearer, 401, 'revoked', 'revoke', $made->{id}, '--reason', 'lost', '--wait');
     command_fails(qr/revoked/i, 'enable', $made->{id});
     refused('still, after that', $bearer, 401, 'revoked');
 
@@ -75,6 +75,9 @@ sub walk {
     accepted('with it', $header, $imported->{id});
     change($header, 401, 'disabled', 'disable', $imported->{id});
     change($header, 200, '', 'enable', $imported->{id});
+
+    title('The daemon is killed: a change is proven once its lease has run out');
+    silence($header, $imported->{id});
 
     title('Redis is stopped, and started again');
     outage($header, $bearer);
@@ -232,6 +235,35 @@ sub change {
 
     die "$late requests sent after the first $word were treated otherwise\n" if $late;
     die "expected $status $code\n" if $response->{code} ne $code;
+
+    return;
+}
+
+# A disable that no edge can hear of; --wait says when it holds all the same.
+sub silence {
+    my ($header, $id) = @_;
+
+    my $caller = Caller->new($stack->{port}, 1, $header);
+
+    show_text('kill -KILL apikey-sync');
+    $stack->stop_process('sync', 'KILL');
+
+    my $begin = now();
+
+    command('disable', $id, '--wait');
+
+    my $response = $caller->get;
+
+    report(sprintf('%.1f s after the kill, once apikeyctl had ended', now() - $begin), $response);
+    die "expected 503 stale\n" if $response->{code} ne 'stale';
+
+    show_text('apikey-sync ...');
+    $stack->start_sync;
+    $response = ask_until($caller, 401, 'until it has healed');
+    report('when it has healed', $response);
+    die "expected 401 disabled\n" if $response->{code} ne 'disabled';
+
+    change($header, 200, '', 'enable', $id, '--wait');
 
     return;
 }
