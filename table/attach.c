@@ -155,7 +155,7 @@ open_file(const apikey_table_t *table, const char *name, uint64_t size,
 apikey_table_error_t
 apikey_table_attach_control(apikey_table_t *table)
 {
-    int                  fd;
+    int                  fd = -1;
     void                *page;
     uint8_t              boot[APIKEY_BOOT_ID_LEN];
     struct stat          st = { 0 };
