@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -76,9 +77,18 @@ write_all(int fd, const void *data, size_t len, uint64_t offset)
 }
 
 
+static void
+remove_next(const apikey_journal_t *journal)
+{
+    if (journal->dir != -1) {
+        unlinkat(journal->dir, JOURNAL_NEXT, 0);
+    }
+}
+
+
 /* A file with a head alone; its descriptor, or -1. */
 static int
-create(apikey_journal_t *journal, const char *name)
+create_next(apikey_journal_t *journal)
 {
     int            fd;
     journal_head_t head = { .magic = JOURNAL_MAGIC,
@@ -87,17 +97,22 @@ create(apikey_journal_t *journal, const char *name)
 
     head.check = apikey_check(&head, offsetof(journal_head_t, check));
 
-    unlinkat(journal->dir, name, 0);
+    if (journal->dir == -1) {
+        fd = memfd_create(JOURNAL_NEXT, MFD_CLOEXEC);
 
-    fd = openat(journal->dir, name,
-                O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    } else {
+        remove_next(journal);
+
+        fd = openat(journal->dir, JOURNAL_NEXT,
+                    O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    }
 
     if (fd == -1 || write_all(fd, &head, sizeof(head), 0) == -1) {
         journal_error(journal, "cannot create it");
 
         if (fd != -1) {
             close(fd);
-            unlinkat(journal->dir, name, 0);
+            remove_next(journal);
         }
 
         return -1;
@@ -199,6 +214,21 @@ directory_check(int dir)
 }
 
 
+static int
+begin_in_memory(apikey_journal_t *journal, char *error, size_t error_size)
+{
+    if (apikey_journal_begin(journal) == -1
+        || apikey_journal_commit(journal) == -1)
+    {
+        snprintf(error, error_size, "a file in memory: %s", journal->error);
+        apikey_journal_close(journal);
+        return -1;
+    }
+
+    return 0;
+}
+
+
 int
 apikey_journal_open(apikey_journal_t *journal, const char *path, char *error,
                     size_t error_size)
@@ -206,8 +236,13 @@ apikey_journal_open(apikey_journal_t *journal, const char *path, char *error,
     const char *wrong;
 
     memset(journal, 0, sizeof(*journal));
+    journal->dir = -1;
     journal->fd = -1;
     journal->next = -1;
+
+    if (path == NULL) {
+        return begin_in_memory(journal, error, error_size);
+    }
 
     journal->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
@@ -247,7 +282,9 @@ apikey_journal_close(apikey_journal_t *journal)
         close(journal->fd);
     }
 
-    close(journal->dir);
+    if (journal->dir != -1) {
+        close(journal->dir);
+    }
 }
 
 
@@ -353,7 +390,7 @@ apikey_journal_begin(apikey_journal_t *journal)
     apikey_journal_abort(journal);
 
     journal->added = 0;
-    journal->next = create(journal, JOURNAL_NEXT);
+    journal->next = create_next(journal);
 
     return journal->next == -1 ? -1 : 0;
 }
@@ -379,11 +416,12 @@ apikey_journal_add(apikey_journal_t *journal, const unsigned char *records,
 int
 apikey_journal_commit(apikey_journal_t *journal)
 {
-    if (fsync(journal->next) == -1
-        || renameat(journal->dir, JOURNAL_NEXT, journal->dir,
-                    APIKEY_JOURNAL_NAME)
-               == -1
-        || fsync(journal->dir) == -1)
+    if (journal->dir != -1
+        && (fsync(journal->next) == -1
+            || renameat(journal->dir, JOURNAL_NEXT, journal->dir,
+                        APIKEY_JOURNAL_NAME)
+                   == -1
+            || fsync(journal->dir) == -1))
     {
         return journal_error(journal, "cannot replace it");
     }
@@ -406,6 +444,6 @@ apikey_journal_abort(apikey_journal_t *journal)
     if (journal->next != -1) {
         close(journal->next);
         journal->next = -1;
-        unlinkat(journal->dir, JOURNAL_NEXT, 0);
+        remove_next(journal);
     }
 }

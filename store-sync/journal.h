@@ -4,7 +4,7 @@
  * The file of the revocations that this edge has seen, in a directory that
  * outlives a reboot: `revoked`, a head and records of one size, in the order
  * in which they were written.  A record that was cut or damaged is passed
- * over.
+ * over.  Without a directory it is in memory, and outlives the table alone.
  *
  * Calls block, and but for _open and _close may be made by any thread, one at
  * a time.  What fails returns -1 with a sentence in journal->error.
@@ -22,7 +22,7 @@
 #define APIKEY_JOURNAL_RECORD 80 /* bytes */
 
 typedef struct {
-    int      dir; /* locked */
+    int      dir; /* locked; -1: the file is in memory */
     int      fd;
     int      next;    /* of the file that is to replace it; -1: none */
     uint64_t records; /* in the file, damaged ones too */
@@ -32,7 +32,7 @@ typedef struct {
 
 
 /*
- * Opens the file, or makes an empty one.  The directory must exist, belong to
+ * Opens the file, or makes an empty one; path NULL: in memory.  The directory must exist, belong to
  * the caller or root and be writable by nobody else; no other daemon may use
  * it.  Returns 0, or -1 with a sentence in error; also if the file is not one
  * of ours: to begin a new one would forget what it says.
@@ -52,7 +52,8 @@ int apikey_journal_read(apikey_journal_t *journal, uint64_t first,
 void apikey_journal_pack(unsigned char record[static APIKEY_JOURNAL_RECORD],
                          const apikey_held_t *held);
 
-/* Appends packed records; returns 0 once the disk has them. */
+/* Appends packed records; returns 0 once the disk, if there is one, has
+   them. */
 int apikey_journal_append(apikey_journal_t    *journal,
                           const unsigned char *records, size_t count);
 

@@ -1,7 +1,7 @@
 /*
  * Copyright (C) 2026 the ngx_http_apikey_module authors
  *
- * Revocations on disk; see revoked.h and state.h.
+ * Revocations beside the table; see revoked.h and state.h.
  *
  * The file holds what the table holds revoked.  After a snapshot it is written
  * anew if that is another set; in between, what is seen is appended.
@@ -54,22 +54,28 @@ packed_add(apikey_packed_t *packed, const apikey_held_t *held)
 int
 apikey_revoked_open(apikey_sync_t *sync, char *error, size_t error_size)
 {
-    apikey_sync_revoked_t *revoked = &sync->revoked;
+    const char *path = sync->conf.state[0] ? sync->conf.state : NULL;
 
-    if (sync->conf.state[0] == '\0') {
-        return 0;
-    }
+    sync->revoked.disk = path != NULL;
 
-    if (apikey_journal_open(&revoked->journal, sync->conf.state, error,
-                            error_size)
-        != 0)
-    {
+    if (apikey_journal_open(&sync->revoked.journal, path, error, error_size)
+        != 0) {
         return -1;
     }
 
-    revoked->used = 1;
+    sync->revoked.open = 1;
 
     return 0;
+}
+
+
+static void
+revoked_kept(apikey_sync_t *sync)
+{
+    if (sync->revoked.disk) {
+        apikey_sync_figure(sync, APIKEY_FIGURE_KEPT,
+                           sync->revoked.journal.records);
+    }
 }
 
 
@@ -80,10 +86,7 @@ apikey_revoked_handles(apikey_sync_t *sync)
     sync->revoked.slices.data = sync;
     sync->revoked.work.data = sync;
 
-    if (sync->revoked.used) {
-        apikey_sync_figure(sync, APIKEY_FIGURE_KEPT,
-                           sync->revoked.journal.records);
-    }
+    revoked_kept(sync);
 }
 
 
@@ -100,7 +103,8 @@ revoked_fail(apikey_sync_t *sync, const char *error)
                    "revocations cannot be written to the state directory: "
                    "they take effect, but a reboot would forget them if the "
                    "store does",
-                   apikey_text("state", sync->conf.state),
+                   apikey_text("state", sync->revoked.disk ? sync->conf.state
+                                                           : "in memory"),
                    apikey_text("error", error));
     }
 
@@ -183,7 +187,7 @@ revoked_done(uv_work_t *work, int status)
         return;
     }
 
-    apikey_sync_figure(sync, APIKEY_FIGURE_KEPT, revoked->journal.records);
+    revoked_kept(sync);
 
     if (!revoked->rewrite) {
         if (revoked->life == sync->life) {
@@ -206,6 +210,13 @@ static void
 revoked_start(apikey_sync_t *sync, int rewrite)
 {
     sync->revoked.rewrite = rewrite;
+
+    /* memory lets nobody wait */
+    if (!sync->revoked.disk) {
+        revoked_work(&sync->revoked.work);
+        revoked_done(&sync->revoked.work, 0);
+        return;
+    }
 
     if (uv_queue_work(sync->loop, &sync->revoked.work, revoked_work,
                       revoked_done)
@@ -308,10 +319,6 @@ apikey_revoked_hold(apikey_sync_t *sync)
     apikey_write_t         rc;
     apikey_sync_revoked_t *revoked = &sync->revoked;
 
-    if (!revoked->used) {
-        return APIKEY_WRITE_OK;
-    }
-
     /* the file is the job's */
     if (revoked->busy) {
         return APIKEY_WRITE_MORE;
@@ -356,10 +363,6 @@ apikey_revoked_publish(apikey_sync_t *sync)
 {
     apikey_sync_revoked_t *revoked = &sync->revoked;
 
-    if (!revoked->used) {
-        return;
-    }
-
     if (revoked->damaged > 0) {
         apikey_log(APIKEY_LOG_ERROR,
                    "revocations in the state directory were damaged and are "
@@ -384,9 +387,7 @@ apikey_revoked_seen(apikey_sync_t *sync, const apikey_record_t *record)
                                                     record->updated } };
     apikey_sync_revoked_t *revoked = &sync->revoked;
 
-    if (!revoked->used || revoked->failed
-        || record->status != APIKEY_STATUS_REVOKED)
-    {
+    if (revoked->failed || record->status != APIKEY_STATUS_REVOKED) {
         return;
     }
 
@@ -405,7 +406,7 @@ apikey_revoked_step(apikey_sync_t *sync)
     apikey_packed_t        packed;
     apikey_sync_revoked_t *revoked = &sync->revoked;
 
-    if (!revoked->used || revoked->busy || revoked->rewriting) {
+    if (revoked->busy || revoked->rewriting) {
         return;
     }
 
@@ -440,7 +441,7 @@ apikey_revoked_position(const apikey_sync_t *sync)
 {
     const apikey_sync_revoked_t *revoked = &sync->revoked;
 
-    if (!revoked->used || revoked->failed) {
+    if (revoked->failed) {
         return &sync->at;
     }
 
@@ -468,7 +469,7 @@ apikey_revoked_stop(apikey_sync_t *sync)
     apikey_sync_revoked_t *revoked = &sync->revoked;
 
     /* nothing of it was acknowledged, but why lose it */
-    if (revoked->used && !revoked->busy && revoked->pending.count > 0) {
+    if (revoked->disk && !revoked->busy && revoked->pending.count > 0) {
         (void) apikey_journal_append(&revoked->journal, revoked->pending.data,
                                      revoked->pending.count);
     }
@@ -482,7 +483,7 @@ apikey_revoked_free(apikey_sync_t *sync)
 {
     apikey_sync_revoked_t *revoked = &sync->revoked;
 
-    if (revoked->used) {
+    if (revoked->open) {
         apikey_journal_close(&revoked->journal);
     }
 

@@ -1,12 +1,13 @@
 /*
  * Copyright (C) 2026 the ngx_http_apikey_module authors
  *
- * Keeps the revocations that this edge has seen where a reboot does not reach
- * them (option `state`): when what is written, and how far the disk has come.
- * What is written, and how, is in journal.h.
+ * Keeps the revocations that this edge has seen where the loss of its table
+ * does not reach them, nor, with the option `state`, a reboot: when what is
+ * written, and how far that has come.  What is written, and how, is in
+ * journal.h.
  *
  * A revocation takes effect at once; only the acknowledgement of it waits for
- * the disk.  Writing is the work of another thread, one job at a time.
+ * the disk.  Writing to one is the work of another thread, one job at a time.
  */
 
 #ifndef APIKEY_SYNC_REVOKED_H
@@ -27,7 +28,8 @@ typedef struct {
 } apikey_packed_t;
 
 typedef struct {
-    int              used; /* 1: there is a state directory */
+    int              disk; /* 1: there is a state directory */
+    int              open;
     apikey_journal_t journal;
     uv_idle_t        slices; /* of a rewriting */
 

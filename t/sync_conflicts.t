@@ -185,6 +185,19 @@ wait_healthy();
 is $d->status($keys[1]{digest}), 'enabled', 'accepted while away: by a snapshot';
 is $d->control->{conflicts}, 0, 'accepted while away: no conflict';
 
+# ---- the table is lost as well -------------------------------------------------
+
+my $kept;
+
+resynced(sub { rolled_back(sub { $kept = revoke($keys[3]) }) });
+resynced(sub { unlink $d->table . '/control' or die $! });
+$d->wait_log(qr/the table was lost/);
+is $d->status($keys[3]{digest}), 'revoked',
+    'the table is lost as well: the daemon remembers';
+wait_reported([ 1, $kept ], 'and reports it still');
+$r->fcall_hash('settle', $keys[3]{id}, as => 'revoked', actor => 'op');
+wait_healthy();
+
 # ---- a key that the store does not know any more -------------------------------
 
 my $lost;
