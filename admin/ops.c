@@ -6,6 +6,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "admin/ops.h"
@@ -198,6 +199,21 @@ apikey_ops_sign(const apikey_ops_t *ops, apikey_args_t *args)
 {
     apikey_args_pair(args, "actor", ops->actor);
     apikey_args_pair(args, "reason", ops->reason[0] ? ops->reason : NULL);
+}
+
+
+int
+apikey_ops_number(const redisReply *text, uint64_t *number)
+{
+    if (text->type != REDIS_REPLY_STRING || text->len == 0 || text->len > 19
+        || strspn(text->str, "0123456789") != text->len)
+    {
+        return -1;
+    }
+
+    *number = strtoull(text->str, NULL, 10);
+
+    return 0;
 }
 
 

@@ -110,6 +110,10 @@ apikey_ops_command(apikey_ops_t *ops, int write, const apikey_args_t *args);
 /* Adds the pairs actor and, where there is one, reason. */
 void apikey_ops_sign(const apikey_ops_t *ops, apikey_args_t *args);
 
+/* A whole number of a text, as the store writes them; 0, or -1 if it is none.
+ */
+int apikey_ops_number(const redisReply *text, uint64_t *number);
+
 /*
  * Splits a listing's [cursor, [item, ...]]: copies the cursor and returns the
  * items, or NULL if the answer is not of this shape.

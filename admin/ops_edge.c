@@ -22,7 +22,6 @@ static void renewal_text(const json_t *renewal, const char *name, char *buffer,
                          size_t size);
 static int  acks_read(const redisReply *reply, apikey_acks_t *acks);
 static apikey_verdict_t verdict_read(const redisReply *word);
-static int              number_read(const redisReply *text, uint64_t *number);
 
 
 static const char *const verdicts[] = { "other", "ok",   "epoch",
@@ -121,9 +120,9 @@ static int
 acks_read(const redisReply *reply, apikey_acks_t *acks)
 {
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 5
-        || number_read(reply->element[1], &acks->head) == -1
-        || number_read(reply->element[2], &acks->time) == -1
-        || number_read(reply->element[3], &acks->lease) == -1)
+        || apikey_ops_number(reply->element[1], &acks->head) == -1
+        || apikey_ops_number(reply->element[2], &acks->time) == -1
+        || apikey_ops_number(reply->element[3], &acks->lease) == -1)
     {
         return -1;
     }
@@ -164,13 +163,13 @@ edges_read(const redisReply *reply, apikey_ops_edges_t *edges)
 }
 
 
-/* [name, JSON, verdict] */
+/* [name, JSON, verdict]; of an older library without a verdict. */
 static int
 edge_read(const redisReply *item, apikey_ops_edge_t *edge)
 {
     const redisReply *name;
 
-    if (item->type != REDIS_REPLY_ARRAY || item->elements != 3
+    if (item->type != REDIS_REPLY_ARRAY || item->elements < 2
         || item->element[0]->type != REDIS_REPLY_STRING
         || item->element[1]->type != REDIS_REPLY_STRING)
     {
@@ -181,7 +180,8 @@ edge_read(const redisReply *item, apikey_ops_edge_t *edge)
 
     snprintf(edge->name, sizeof(edge->name), "%s", name->str);
     renewal_read(item->element[1], edge);
-    edge->verdict = verdict_read(item->element[2]);
+    edge->verdict = item->elements > 2 ? verdict_read(item->element[2])
+                                       : APIKEY_VERDICT_OTHER;
 
     return 0;
 }
@@ -237,21 +237,6 @@ verdict_read(const redisReply *word)
     }
 
     return APIKEY_VERDICT_OTHER;
-}
-
-
-static int
-number_read(const redisReply *text, uint64_t *number)
-{
-    if (text->type != REDIS_REPLY_STRING || text->len == 0 || text->len > 19
-        || strspn(text->str, "0123456789") != text->len)
-    {
-        return -1;
-    }
-
-    *number = strtoull(text->str, NULL, 10);
-
-    return 0;
 }
 
 

@@ -248,6 +248,33 @@ apikey_ops_init(apikey_ops_t *ops, const apikey_ops_init_t *request,
 
 
 int
+apikey_ops_writable(apikey_ops_t *ops,
+                    char          name[static APIKEY_CLIENT_NAME_MAX + 1])
+{
+    redisReply   *reply;
+    apikey_args_t args;
+
+    apikey_args_function(&args, 1, "apikey_set_status", ops->store);
+
+    reply = apikey_ops_command(ops, 0, &args);
+
+    if (reply) {
+        freeReplyObject(reply);
+        return apikey_ops_misread(ops, "apikey_set_status", "an error");
+    }
+
+    if (ops->error != APIKEY_OPS_REFUSED) {
+        return -1;
+    }
+
+    snprintf(name, APIKEY_CLIENT_NAME_MAX + 1, "%s",
+             strcmp(ops->name, "BADARG") == 0 ? "" : ops->name);
+
+    return 0;
+}
+
+
+int
 apikey_ops_meta(apikey_ops_t *ops, apikey_ops_meta_t *meta)
 {
     int           rc;

@@ -72,6 +72,16 @@ int apikey_ops_init(apikey_ops_t *ops, const apikey_ops_init_t *request,
                     apikey_ops_inited_t *inited);
 
 
+/*
+ * Whether the store takes changes: asks for one without arguments, which is
+ * refused for that reason alone if nothing else is in its way.  Answers the
+ * name of what is in its way (READONLY, MISCONF, ...), "" if nothing is, or
+ * NOPERM if this user may not ask.
+ */
+int apikey_ops_writable(apikey_ops_t *ops,
+                        char          name[static APIKEY_CLIENT_NAME_MAX + 1]);
+
+
 /* apikey_meta */
 typedef struct {
     char     epoch[APIKEY_EPOCH_HEX + 1];

@@ -47,10 +47,12 @@ my $status = status();
 
 is($exit, 0, 'nothing is wrong');
 is_deeply([ sort keys %$status ],
-          [qw(address edges epoch keys lease_ms library log_first log_length members pepper_here peppers prefix
-              problems replica server store time version)], 'status --json');
+          [qw(address conflicts edges epoch keys lease_ms library log_first log_length members pepper_here peppers prefix
+              problems promise replica server store time version)], 'status --json');
 is_deeply($status->{keys}, { enabled => 1, disabled => 1, revoked => 1 }, 'the keys');
 is($status->{members}, 1, 'the members');
+is($status->{promise}, 'holds', 'the promise');
+is($status->{conflicts}, 0, 'no conflicts');
 is($status->{version}, $redis->meta->{version}, 'the version');
 is($status->{epoch}, $redis->meta->{epoch}, 'the epoch');
 is($status->{lease_ms}, 30000, 'the lease');
@@ -61,7 +63,7 @@ is_deeply($status->{edges}, [], 'no edges');
 is_deeply($status->{problems}, [], 'no problems');
 
 $out = $ctl->ok('status');
-like($out, qr/^Store +\{apikey\} at unix:\S+ \((?:redis|valkey) \d\S+\)\nEpoch +[0-9a-f]{32}\nVersion +6, log from 1\nLease +30000 ms\n/, 'status');
+like($out, qr/\Aholds: a change .*\nStore +\{apikey\} at unix:\S+ \((?:redis|valkey) \d\S+\)\nEpoch +[0-9a-f]{32}\nVersion +6, log from 1\nLease +30000 ms\n/, 'status');
 like($out, qr/^Keys +1 enabled, 1 disabled, 1 revoked\n/m, 'its keys');
 like($out, qr/^Edges +none has ever renewed\n\z/m, 'its edges');
 is($ctl->ok('status', '--quiet'), '', 'status --quiet');
@@ -78,15 +80,17 @@ is_deeply([ map { $_->{name} } @{ $status->{edges} } ], [qw(edge-a edge-b)], 'ed
 
 my $edge = $status->{edges}[0];
 
-is_deeply([ sort keys %$edge ], [qw(address age_ms behind name same_epoch software version)], 'an edge');
+is_deeply([ sort keys %$edge ], [qw(address age_ms behind late_ms lease_left_ms name renewed software state verdict version)], 'an edge');
 is($edge->{behind}, 1, 'is behind by one');
 is($edge->{version}, $status->{version} - 1, 'at its version');
 is($edge->{address}, '10.0.0.7', 'its address');
-is($edge->{same_epoch}, JSON::PP::true, 'its epoch');
+is($edge->{verdict}, 'ok', 'its history');
+is($edge->{state}, 'live', 'its state');
+is($status->{promise}, 'holds', 'and the promise holds');
 cmp_ok($edge->{age_ms}, '<', 10000, 'its age');
 
 renew('edge-a');
-like($ctl->ok('status'), qr/^EDGE +VERSION +BEHIND +RENEWED +ADDRESS +SOFTWARE\nedge-a +7 +0 +0\.\d s ago +10\.0\.0\.7 +apikey-sync 0\.1\nedge-b +6 +1 /m,
+like($ctl->ok('status'), qr/^EDGE +STATE +VERSION +BEHIND +LEASE +RENEWED +VERDICT +ADDRESS +SOFTWARE\nedge-a +live +7 +0 +30\.\d s left +0\.\d s ago +ok +10\.0\.0\.7 +apikey-sync 0\.1\nedge-b +live +6 +1 /m,
      'a table of them');
 
 # one that has been silent for an hour, as the store tells it
@@ -99,7 +103,9 @@ $status = status();
 is($exit, 7, 'a silent edge: exit 7');
 is(scalar @{ $status->{problems} }, 1, 'one problem');
 like($status->{problems}[0], qr/^edge edge-b is silent: it has not renewed for 360\d\.\d s, and the lease is 30\.0 s/, 'that names it');
-like($status->{problems}[0], qr/redis-cli HDEL '\{apikey\}:edges' edge-b\)$/, 'and says how to forget it');
+like($status->{problems}[0], qr/apikeyctl edges forget edge-b\)$/, 'and says how to forget it');
+is($status->{promise}, 'bounded', 'the promise: the lease is the bound there');
+like(($ctl->run('status'))[1], qr/\Abounded: /, 'as the first word says');
 ($exit, $out) = $ctl->run('status');
 is($exit, 7, 'for people too');
 like($out, qr/^Problem +edge edge-b is silent/m, 'and named');
@@ -111,12 +117,32 @@ $renewal =~ s/"epoch":"./'"epoch":"' . ($& =~ m{f$} ? 'e' : 'f')/e or die $renew
 $redis->ok('HSET', '{apikey}:edges', 'edge-a', $renewal);
 $status = status();
 is($exit, 7, 'an edge of another epoch');
-like($status->{problems}[0], qr/^edge edge-a has last renewed in another epoch/, 'is named');
+like($status->{problems}[0], qr/^edge edge-a has last acknowledged another history than the store's \(epoch\)/, 'is named');
+is($status->{promise}, 'bounded', 'and bounded');
+
+# one that renews, but lacks a change of an hour ago
+renew('edge-a');
+$ctl->ok('enable', $key->{id});
+{
+    my ($last, $before) = @{ $redis->ok('XREVRANGE', '{apikey}:log', '+', '-', 'COUNT', 2) };
+    my %field = @{ $last->[1] };
+
+    $field{entry} =~ s/"at":(\d+)/'"at":' . ($1 - 3_600_000)/e or die $field{entry};
+    $redis->ok('DEL', '{apikey}:log');
+    $redis->ok('XADD', '{apikey}:log', $before->[0], @{ $before->[1] });
+    $redis->ok('XADD', '{apikey}:log', $last->[0], map { $_ => $field{$_} } qw(chain entry));
+}
+$status = status();
+is($exit, 7, 'an edge that lacks a change for an hour');
+like($status->{problems}[0], qr/^edge edge-a is behind: it has not acknowledged a change that is 360\d\.\d s old/, 'is named');
+is($status->{promise}, 'bounded', 'and bounded');
+is($status->{edges}[0]{behind}, 1, 'by one');
+cmp_ok($status->{edges}[0]{late_ms}, '>', 3_500_000, 'for so long');
 
 $redis->ok('HSET', '{apikey}:edges', 'edge-a', 'no JSON');
 $status = status();
 is($exit, 7, 'an entry that is no JSON');
-like($status->{problems}[0], qr/^edge edge-a/, 'is of an edge that has renewed nothing');
+like($status->{problems}[0], qr/^edge edge-a has an entry that cannot be read/, 'is named');
 $redis->ok('DEL', '{apikey}:edges');
 
 # ---- the library ------------------------------------------------------------
@@ -127,7 +153,32 @@ $status = status();
 is($exit, 7, 'another library');
 is($status->{library}, 'different', 'is seen');
 like($status->{problems}[0], qr/apikeyctl library loads it/, 'and what to do');
+is($status->{promise}, 'broken', 'nobody knows what it promises');
 $ctl->ok('library');
+
+# ---- a store that takes no changes -------------------------------------------
+
+$redis->ok('CONFIG', 'SET', 'min-replicas-to-write', 1);
+$status = status();
+is($exit, 7, 'a store that takes no changes');
+is($status->{promise}, 'broken', 'keeps no promise');
+like($status->{problems}[0], qr/^the store takes no changes, and edges cannot renew their leases \(NOREPLICAS\)/, 'says why');
+$redis->ok('CONFIG', 'SET', 'min-replicas-to-write', 0);
+
+my $version = $redis->meta->{version};
+
+is(status()->{promise}, 'holds', 'and holds again');
+is($redis->meta->{version}, $version, 'to find that out changes nothing');
+
+# ---- conflicts ---------------------------------------------------------------
+
+$redis->fcall_hash('conflicts_put', 'edge-a', boot => 'b' x 32, total => 2, keys => "$key->{id}:3:1700000000000");
+$status = status();
+is($exit, 7, 'a conflict');
+is($status->{promise}, 'broken', 'breaks the promise');
+is($status->{conflicts}, 2, 'how many');
+like($status->{problems}[0], qr/^edge edge-a refuses 2 keys that it has seen revoked .*: apikeyctl conflicts$/, 'and what to do');
+$redis->fcall_hash('conflicts_put', 'edge-a', boot => 'b' x 32, total => 0);
 
 # ---- the pepper here --------------------------------------------------------
 

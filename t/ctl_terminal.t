@@ -9,14 +9,11 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
-use Fcntl qw(O_RDWR O_NOCTTY O_NONBLOCK);
-
 use Apikey::Ctl;
 use Apikey::Process;
 use Apikey::Redis;
+use Apikey::Terminal;
 use Test::More;
-
-use constant { TIOCSPTLCK => 0x40045431, TIOCGPTN => 0x80045430 };
 
 my $redis = Apikey::Redis->start;
 my $ctl   = Apikey::Ctl->new(url => $redis->url);
@@ -79,39 +76,4 @@ unlike($ctl->ok('list'), qr/\e/, 'none in a pipe');
 
 done_testing;
 
-# Runs apikeyctl at a terminal of its own; types the answer when what is asked
-# for has appeared.  Returns the exit code and what the terminal shows.
-sub typed {
-    my ($words, $asked, $answer, $env) = @_;
-
-    sysopen my $master, '/dev/ptmx', O_RDWR | O_NOCTTY | O_NONBLOCK or die "/dev/ptmx: $!";
-
-    my ($unlock, $number) = (pack('i', 0), pack('i', 0));
-
-    ioctl $master, TIOCSPTLCK, $unlock or die "unlock: $!";
-    ioctl $master, TIOCGPTN, $number or die "number: $!";
-
-    my $name = '/dev/pts/' . unpack 'i', $number;
-
-    sysopen my $slave, $name, O_RDWR | O_NOCTTY or die "$name: $!";
-
-    my $process = Apikey::Process->start(
-        cmd    => [ $ctl->program, @$words ],
-        env    => $ctl->env({ TERM => 'xterm', NO_COLOR => '', %{ $env || {} } }),
-        stdin  => $slave,
-        stdout => $slave,
-        log    => $name,
-    );
-    my $shown = '';
-    my $read  = sub { while (sysread $master, my $bytes, 4096) { $shown .= $bytes } };
-
-    if ($asked) {
-        Apikey::Process::wait_for(sub { $read->(); $shown =~ $asked }, 10, "@$words to ask");
-        syswrite $master, $answer;
-    }
-
-    Apikey::Process::wait_for(sub { $read->(); !$process->alive }, 10, "@$words to end");
-    $read->();
-
-    return ($process->exit_code, $shown);
-}
+sub typed { return Apikey::Terminal::typed($ctl, @_) }

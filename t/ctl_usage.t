@@ -55,6 +55,19 @@ for my $row (
     [ ['member', 'lsit'],                      2, qr/no command lsit; did you mean list\?/ ],
     [ ['member', 'show'],                      2, qr/name one member by its id/ ],
     [ ['member', 'add', 'a', 'b'],             2, qr/name one member by its id/ ],
+    [ ['edges', 'forgt', 'a'],                 2, qr/no command forgt; did you mean forget\?/ ],
+    [ ['edges', 'forget'],                     2, qr/name one edge/ ],
+    [ ['edges', 'forget', 'a', 'b'],           2, qr/name one edge/ ],
+    [ ['edges', '--wait'],                     2, qr/no option --wait/ ],
+    [ ['conflicts', 'x'],                      2, qr/takes options alone/ ],
+    [ ['settle', '--revoke'],                  2, qr/name a key by its id/ ],
+    [ ['settle', $id],                         2, qr/say how: --revoke or --accept/ ],
+    [ ['settle', $id, '--revoke', '--accept'], 2, qr/say how: --revoke or --accept/ ],
+    [ ['settle', $id, '--accept'],             2, qr/to accept needs a --reason/ ],
+    [ ['settle', $id, '--accept', '--reason='],   2, qr/to accept needs a --reason/ ],
+    [ ['settle', $id, '--accept', '--reason=x'],  2, qr/to accept needs --confirm=$id where nobody can be asked/ ],
+    [ ['settle', $id, '--accept', '--reason=x', '--confirm=yes'], 2, qr/--confirm is not the id of this key; nothing was done/ ],
+    [ ['settle', $id, '--revoke', "--confirm=$id"], 2, qr/--confirm goes with --accept/ ],
     [ ['create', '--name=x'],                  2, qr/a key needs --member and --name/ ],
     [ ['create', '--member=x'],                2, qr/a key needs --member and --name/ ],
     [ [ @$new, '--expires=' ],                 2, qr/the expiry must be a time as in/ ],
@@ -137,11 +150,12 @@ like($help, qr/^  $_  \S/m, "help has exit code $_") for 0 .. 8;
 
 my @verbs  = $help =~ /^  ([a-z]+) +[A-Z]/mg;
 my @member = $ctl->ok('member', '--help') =~ /^  (member [a-z]+) /mg;
+my @edges  = 'edges forget';
 
-is("@verbs", 'init create list show disable enable revoke member status library', 'the commands');
+is("@verbs", 'init create list show disable enable revoke member status edges conflicts settle library', 'the commands');
 is("@member", 'member add member put member list member show', "member's commands");
 
-for my $verb (map { [ split ] } @member, grep { $_ ne 'member' } @verbs) {
+for my $verb (map { [ split ] } @member, @edges, grep { $_ ne 'member' } @verbs) {
     my $text = $ctl->ok(@$verb, '--help');
 
     like($text, qr/^Usage: apikeyctl @$verb/, "@$verb --help");
@@ -155,7 +169,7 @@ for my $verb (map { [ split ] } @member, grep { $_ ne 'member' } @verbs) {
 my $docs = Apikey::Ctl::read_file(Apikey::Process::root_dir() . '/docs/admin.md');
 my %named;
 
-for my $verb (map { [ split ] } @member, grep { $_ ne 'member' } @verbs) {
+for my $verb (map { [ split ] } @member, @edges, grep { $_ ne 'member' } @verbs) {
     like($docs, qr/`[^`\n]*\b@$verb\b/, "docs/admin.md: @$verb");
     $named{$_} = 1 for $ctl->ok(@$verb, '--help') =~ /^  (--[a-z-]+)/mg;
 }

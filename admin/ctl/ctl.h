@@ -85,14 +85,17 @@ int ctl_dispatch(ctl_t *ctl, const ctl_verb_t *table, const char *of, int argc,
                  char **argv);
 
 /* one verb a file */
+int ctl_conflicts(ctl_t *ctl, int argc, char **argv);
 int ctl_create(ctl_t *ctl, int argc, char **argv);
 int ctl_disable(ctl_t *ctl, int argc, char **argv);
+int ctl_edges(ctl_t *ctl, int argc, char **argv);
 int ctl_enable(ctl_t *ctl, int argc, char **argv);
 int ctl_init(ctl_t *ctl, int argc, char **argv);
 int ctl_library(ctl_t *ctl, int argc, char **argv);
 int ctl_list(ctl_t *ctl, int argc, char **argv);
 int ctl_member(ctl_t *ctl, int argc, char **argv);
 int ctl_revoke(ctl_t *ctl, int argc, char **argv);
+int ctl_settle(ctl_t *ctl, int argc, char **argv);
 int ctl_show(ctl_t *ctl, int argc, char **argv);
 int ctl_status(ctl_t *ctl, int argc, char **argv);
 

@@ -151,6 +151,10 @@ hint_of(const apikey_ops_t *ops)
         { "INITED", "nothing was changed; to load the function library into "
                     "a store that is initialised: apikeyctl library" },
         { "NOKEY", "the ids of all keys: apikeyctl list" },
+        { "NOEDGE", "the names of all: apikeyctl edges" },
+        { "LIVE", "stop its daemon, and try again when apikeyctl edges calls "
+                  "it silent" },
+        { "NOCONFLICT", "what there is: apikeyctl conflicts" },
         { "NOMEMBER", "create it first: apikeyctl member add ID --name NAME "
                       "--tenant TENANT" },
         { "PEPPER", "compare: apikeyctl status; the pepper file must be the "

@@ -17,6 +17,11 @@
 #include "session.h"
 #include "status.h"
 
+/* Milliseconds for which an edge may lack a change without being behind: a
+   push arrives within one, and what was not pushed with the next renewal. */
+#define LATE 1000
+
+
 static int  status_look(ctl_t *ctl, ctl_status_t *status);
 static int  status_library(ctl_t *ctl, ctl_status_t *status);
 static void status_pepper(const ctl_t *ctl, ctl_status_t *status);
@@ -25,11 +30,13 @@ status_compare(ctl_status_t *status, const apikey_pepper_ring_t *ring);
 static int  status_has(const char *peppers, const char *name);
 static int  status_ring_has(const apikey_pepper_ring_t *ring, const char *name,
                             size_t len);
-static void status_judge(const ctl_t *ctl, ctl_status_t *status);
-static void status_judge_edge(const ctl_t *ctl, ctl_status_t *status,
-                              const apikey_ops_edge_t *edge);
-static void status_problem(ctl_status_t *status, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+static int  status_conflicts(ctl_t *ctl, ctl_status_t *status);
+static int  status_writable(ctl_t *ctl, ctl_status_t *status);
+static void status_judge(ctl_status_t *status);
+static void status_judge_edge(ctl_status_t *status, size_t i);
+static void
+status_problem(ctl_status_t *status, ctl_promise_t promise, const char *format,
+               ...) __attribute__((format(printf, 3, 4)));
 
 
 int
@@ -49,7 +56,7 @@ ctl_status(ctl_t *ctl, int argc, char **argv)
     code = status_look(ctl, &status);
 
     if (code == CTL_DONE) {
-        status_judge(ctl, &status);
+        status_judge(&status);
 
         if (status.failed) {
             code = ctl_fail(ctl, CTL_LOCAL, "", NULL, "out of memory");
@@ -68,20 +75,20 @@ ctl_status(ctl_t *ctl, int argc, char **argv)
 
 done:
 
-    apikey_ops_edges_free(&status.edges);
+    ctl_edges_free(&status.edges);
     free(status.problems);
 
     return code;
 }
 
 
-/* The edges first: what they have applied is then never ahead of the head. */
 static int
 status_look(ctl_t *ctl, ctl_status_t *status)
 {
     if (status_library(ctl, status) == -1
-        || apikey_ops_edges(&ctl->ops, &status->edges) == -1
-        || apikey_ops_meta(&ctl->ops, &status->meta) == -1)
+        || ctl_edges_look(ctl, &status->edges) == -1
+        || status_conflicts(ctl, status) == -1
+        || status_writable(ctl, status) == -1)
     {
         return ctl_fail_ops(ctl, NULL, NULL);
     }
@@ -122,7 +129,7 @@ status_pepper(const ctl_t *ctl, ctl_status_t *status)
 
     if (apikey_pepper_ring_load(&ring, path, status->pepper_text) == -1) {
         status->pepper = CTL_PEPPER_REFUSED;
-        status_problem(status, "%s", status->pepper_text);
+        status_problem(status, CTL_PROMISE_HOLDS, "%s", status->pepper_text);
         return;
     }
 
@@ -144,20 +151,20 @@ status_compare(ctl_status_t *status, const apikey_pepper_ring_t *ring)
 
     apikey_pepper_name(&ring->pepper[0], name);
 
-    if (!status_has(status->meta.peppers, name)) {
+    if (!status_has(status->edges.meta.peppers, name)) {
         status->pepper = CTL_PEPPER_DIFFERS;
-        status_problem(status,
+        status_problem(status, CTL_PROMISE_HOLDS,
                        "%s has %s first, which the store does not know: keys "
                        "cannot be created with it",
                        status->pepper_text, name);
     }
 
-    for (p = status->meta.peppers; *p; p += len + strspn(p + len, " ")) {
+    for (p = status->edges.meta.peppers; *p; p += len + strspn(p + len, " ")) {
         len = strcspn(p, " ");
 
         if (!status_ring_has(ring, p, len)) {
             status->pepper = CTL_PEPPER_DIFFERS;
-            status_problem(status,
+            status_problem(status, CTL_PROMISE_HOLDS,
                            "%s does not have %.*s, which the store's keys "
                            "need: a gate with this file answers 503, "
                            "unavailable",
@@ -202,53 +209,129 @@ status_ring_has(const apikey_pepper_ring_t *ring, const char *name, size_t len)
 }
 
 
+/* An older library has none, and is a problem by itself. */
+static int
+status_conflicts(ctl_t *ctl, ctl_status_t *status)
+{
+    int                    rc;
+    size_t                 i;
+    apikey_ops_conflicts_t conflicts;
+
+    rc = apikey_ops_conflicts(&ctl->ops, &conflicts);
+
+    if (rc == -1 && strcmp(ctl->ops.name, APIKEY_OPS_NOLIBRARY) == 0) {
+        rc = 0;
+    }
+
+    for (i = 0; i < conflicts.count; i++) {
+        const apikey_report_t *report = &conflicts.report[i];
+
+        status->conflicts += report->total;
+
+        status_problem(status, CTL_PROMISE_BROKEN,
+                       "edge %s refuses %" PRIu64 " key%s that it has seen "
+                       "revoked and that the store has forgotten to be: "
+                       "apikeyctl conflicts",
+                       report->edge, report->total,
+                       report->total == 1 ? "" : "s");
+    }
+
+    apikey_ops_conflicts_free(&conflicts);
+
+    return rc;
+}
+
+
+static int
+status_writable(ctl_t *ctl, ctl_status_t *status)
+{
+    char name[APIKEY_CLIENT_NAME_MAX + 1];
+
+    if (ctl->ops.client.replica) {
+        status_problem(status, CTL_PROMISE_BROKEN,
+                       "this server is a replica: changes go to the master, "
+                       "and what is seen here may be old");
+        return 0;
+    }
+
+    if (apikey_ops_writable(&ctl->ops, name) == -1) {
+        return -1;
+    }
+
+    /* who may only look cannot find out */
+    if (name[0] && strcmp(name, "NOPERM") != 0) {
+        status_problem(status, CTL_PROMISE_BROKEN,
+                       "the store takes no changes, and edges cannot renew "
+                       "their leases (%s)",
+                       name);
+    }
+
+    return 0;
+}
+
+
 static void
-status_judge(const ctl_t *ctl, ctl_status_t *status)
+status_judge(ctl_status_t *status)
 {
     size_t i;
 
-    if (ctl->ops.client.replica) {
-        status_problem(status, "this server is a replica: changes go to the "
-                               "master");
-    }
-
     if (status->library_known && status->library != APIKEY_LIBRARY_CURRENT) {
-        status_problem(status, "the function library is another one than this "
-                               "program's: apikeyctl library loads it");
+        status_problem(status, CTL_PROMISE_BROKEN,
+                       "the function library is another one than this "
+                       "program's: apikeyctl library loads it");
     }
 
-    for (i = 0; i < status->edges.count; i++) {
-        status_judge_edge(ctl, status, &status->edges.edge[i]);
+    for (i = 0; i < status->edges.list.count; i++) {
+        status_judge_edge(status, i);
     }
 }
 
 
 static void
-status_judge_edge(const ctl_t *ctl, ctl_status_t *status,
-                  const apikey_ops_edge_t *edge)
+status_judge_edge(ctl_status_t *status, size_t i)
 {
-    if (strcmp(edge->epoch, status->meta.epoch) != 0) {
-        status_problem(status, "edge %s has last renewed in another epoch, %s",
-                       edge->name, edge->epoch);
-    }
+    const apikey_ops_edge_t *edge = &status->edges.list.edge[i];
 
-    if (ctl_status_age(status, edge) > status->meta.lease) {
-        status_problem(status,
-                       "edge %s is silent: it has not renewed for %.1f s, and "
-                       "the lease is %.1f s; it allows nothing any more (one "
-                       "that is gone for good: redis-cli HDEL '%s:edges' %s)",
-                       edge->name, (double) ctl_status_age(status, edge) / 1e3,
-                       (double) status->meta.lease / 1e3, ctl->ops.store,
-                       edge->name);
+    if (edge->at == 0) {
+        status_problem(status, CTL_PROMISE_BOUNDED,
+                       "edge %s has an entry that cannot be read (one that is "
+                       "gone for good: apikeyctl edges forget %s)",
+                       edge->name, edge->name);
+
+    } else if (ctl_edge_left(&status->edges, edge) == 0) {
+        status_problem(
+            status, CTL_PROMISE_BOUNDED,
+            "edge %s is silent: it has not renewed for %.1f s, and the lease "
+            "is %.1f s; it allows nothing any more (one that is gone for "
+            "good: apikeyctl edges forget %s)",
+            edge->name, (double) ctl_edge_age(&status->edges, edge) / 1e3,
+            (double) status->edges.meta.lease / 1e3, edge->name);
+
+    } else if (edge->verdict != APIKEY_VERDICT_OK) {
+        status_problem(status, CTL_PROMISE_BOUNDED,
+                       "edge %s has last acknowledged another history than "
+                       "the store's (%s)",
+                       edge->name, apikey_verdict_name(edge->verdict));
+
+    } else if (status->edges.late[i] > LATE) {
+        status_problem(status, CTL_PROMISE_BOUNDED,
+                       "edge %s is behind: it has not acknowledged a change "
+                       "that is %.1f s old",
+                       edge->name, (double) status->edges.late[i] / 1e3);
     }
 }
 
 
 static void
-status_problem(ctl_status_t *status, const char *format, ...)
+status_problem(ctl_status_t *status, ctl_promise_t promise, const char *format,
+               ...)
 {
     char(*problems)[CTL_PROBLEM_SIZE];
     va_list args;
+
+    if (promise > status->promise) {
+        status->promise = promise;
+    }
 
     problems = realloc(status->problems,
                        (status->problems_count + 1) * sizeof(*problems));
@@ -263,20 +346,4 @@ status_problem(ctl_status_t *status, const char *format, ...)
     vsnprintf(problems[status->problems_count++], CTL_PROBLEM_SIZE, format,
               args);
     va_end(args);
-}
-
-
-uint64_t
-ctl_status_age(const ctl_status_t *status, const apikey_ops_edge_t *edge)
-{
-    return status->meta.time > edge->at ? status->meta.time - edge->at : 0;
-}
-
-
-uint64_t
-ctl_status_behind(const ctl_status_t *status, const apikey_ops_edge_t *edge)
-{
-    return status->meta.version > edge->version
-               ? status->meta.version - edge->version
-               : 0;
 }

@@ -10,9 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "admin/ops_edge.h"
-#include "admin/ops_store.h"
+#include "admin/ops_conflict.h"
 #include "ctl.h"
+#include "edges.h"
 
 #define CTL_PROBLEM_SIZE 512
 
@@ -25,26 +25,26 @@ typedef enum {
     CTL_PEPPER_FITS
 } ctl_status_pepper_t;
 
+/* Whether a change is refused everywhere at once, now. */
+typedef enum {
+    CTL_PROMISE_HOLDS = 0,
+    CTL_PROMISE_BOUNDED, /* not at once on each edge, but within the lease */
+    CTL_PROMISE_BROKEN   /* store and edges differ, or it takes no changes */
+} ctl_promise_t;
+
 /* Everything that is looked at, and what is wrong with it. */
 typedef struct {
-    apikey_ops_meta_t   meta;
+    ctl_promise_t       promise;
+    ctl_edges_t         edges;         /* and the store's meta */
+    uint64_t            conflicts;     /* that edges report, each its own */
     int                 library_known; /* 0: no right to ask */
     apikey_library_t    library;
     ctl_status_pepper_t pepper;
     char                pepper_text[APIKEY_PEPPER_ERROR_LEN];
-    apikey_ops_edges_t  edges;
     int                 failed; /* out of memory */
     char (*problems)[CTL_PROBLEM_SIZE];
     size_t problems_count;
 } ctl_status_t;
-
-/* Milliseconds since the edge has renewed. */
-uint64_t
-ctl_status_age(const ctl_status_t *status, const apikey_ops_edge_t *edge);
-
-/* Changes that it has not applied. */
-uint64_t
-ctl_status_behind(const ctl_status_t *status, const apikey_ops_edge_t *edge);
 
 void ctl_status_print(const ctl_t *ctl, const ctl_status_t *status);
 void ctl_status_json(const ctl_t *ctl, const ctl_status_t *status);

@@ -12,12 +12,19 @@
 #include "output.h"
 #include "session.h"
 #include "status.h"
-#include "table.h"
 
 
 static void status_print_edges(const ctl_status_t *status);
 
 
+static const char *const promise_names[] = { "holds", "bounded", "broken" };
+static const char *const promise_texts[] = {
+    "a change is refused or allowed at once on every edge",
+    "not at once on every edge: the lease is the bound there",
+    "it needs somebody now",
+};
+static const char *const promise_colours[] = { CTL_GREEN, CTL_YELLOW,
+                                               CTL_RED };
 static const char *const library_names[] = { "current", "missing",
                                              "different" };
 static const char *const pepper_names[] = { "absent", "unreadable", "refused",
@@ -29,7 +36,12 @@ ctl_status_print(const ctl_t *ctl, const ctl_status_t *status)
 {
     size_t                   i;
     const char              *server = ctl->ops.client.server;
-    const apikey_ops_meta_t *meta = &status->meta;
+    const apikey_ops_meta_t *meta = &status->edges.meta;
+
+    ctl_colour(promise_colours[status->promise]);
+    fputs(promise_names[status->promise], stdout);
+    ctl_colour_end(promise_colours[status->promise]);
+    printf(": %s\n", promise_texts[status->promise]);
 
     ctl_field("Store", "%s at %s%s%s%s", ctl->ops.store, ctl_session_where(),
               server[0] ? " (" : "", server, server[0] ? ")" : "");
@@ -65,50 +77,14 @@ ctl_status_print(const ctl_t *ctl, const ctl_status_t *status)
 static void
 status_print_edges(const ctl_status_t *status)
 {
-    char        text[32];
-    size_t      i;
-    ctl_table_t table;
-
-    static const char *const heads[] = { "EDGE",    "VERSION", "BEHIND",
-                                         "RENEWED", "ADDRESS", "SOFTWARE" };
-
-    if (status->edges.count == 0) {
+    if (status->edges.list.count == 0) {
         ctl_field("Edges", "none has ever renewed");
         return;
     }
 
-    ctl_field("Edges", "%zu", status->edges.count);
+    ctl_field("Edges", "%zu", status->edges.list.count);
     putchar('\n');
-
-    ctl_table_begin(&table, 6, heads);
-
-    for (i = 0; i < status->edges.count; i++) {
-        const apikey_ops_edge_t *edge = &status->edges.edge[i];
-
-        ctl_table_cell(&table, NULL, edge->name);
-
-        snprintf(text, sizeof(text), "%" PRIu64, edge->version);
-        ctl_table_cell(&table, NULL, text);
-
-        snprintf(text, sizeof(text), "%" PRIu64,
-                 ctl_status_behind(status, edge));
-        ctl_table_cell(&table, NULL, text);
-
-        snprintf(text, sizeof(text), "%.1f s ago",
-                 (double) ctl_status_age(status, edge) / 1e3);
-        ctl_table_cell(&table,
-                       ctl_status_age(status, edge) > status->meta.lease
-                           ? CTL_RED
-                           : CTL_GREEN,
-                       text);
-
-        ctl_table_cell(&table, NULL, edge->address);
-        ctl_table_cell(&table, NULL, edge->software);
-    }
-
-    if (ctl_table_end(&table, 1) == -1) {
-        fputs("(out of memory: edges are missing)\n", stdout);
-    }
+    ctl_edges_show(&status->edges);
 }
 
 
@@ -116,37 +92,22 @@ void
 ctl_status_json(const ctl_t *ctl, const ctl_status_t *status)
 {
     size_t                   i;
-    json_t                  *edges, *problems, *peppers;
-    const apikey_ops_meta_t *meta = &status->meta;
+    json_t                  *problems, *peppers;
+    const apikey_ops_meta_t *meta = &status->edges.meta;
 
-    edges = json_array();
     problems = json_array();
     peppers = ctl_words_json(meta->peppers);
-
-    for (i = 0; i < status->edges.count; i++) {
-        const apikey_ops_edge_t *edge = &status->edges.edge[i];
-
-        json_array_append_new(
-            edges,
-            json_pack("{s:o,s:I,s:I,s:b,s:I,s:o,s:o}", "name",
-                      ctl_json_text(edge->name), "version",
-                      (json_int_t) edge->version, "behind",
-                      (json_int_t) ctl_status_behind(status, edge),
-                      "same_epoch", strcmp(edge->epoch, meta->epoch) == 0,
-                      "age_ms", (json_int_t) ctl_status_age(status, edge),
-                      "address", ctl_json_text(edge->address), "software",
-                      ctl_json_text(edge->software)));
-    }
 
     for (i = 0; i < status->problems_count; i++) {
         json_array_append_new(problems, ctl_json_text(status->problems[i]));
     }
 
     ctl_json(json_pack(
-        "{s:s,s:o,s:o,s:b,s:s,s:I,s:I,s:I,s:I,s:o,s:s,s:{s:I,s:I,s:I},s:I,"
-        "s:o,s:{s:s,s:o},s:s?,s:o,s:o}",
-        "store", ctl->ops.store, "address", ctl_json_text(ctl_session_where()),
-        "server", ctl_json_text(ctl->ops.client.server), "replica",
+        "{s:s,s:s,s:o,s:o,s:b,s:s,s:I,s:I,s:I,s:I,s:o,s:s,s:{s:I,s:I,s:I},s:I,"
+        "s:o,s:{s:s,s:o},s:s?,s:o,s:I,s:o}",
+        "promise", promise_names[status->promise], "store", ctl->ops.store,
+        "address", ctl_json_text(ctl_session_where()), "server",
+        ctl_json_text(ctl->ops.client.server), "replica",
         ctl->ops.client.replica, "epoch", meta->epoch, "version",
         (json_int_t) meta->version, "log_first", (json_int_t) meta->log_first,
         "log_length", (json_int_t) meta->log_length, "lease_ms",
@@ -158,5 +119,6 @@ ctl_status_json(const ctl_t *ctl, const ctl_status_t *status)
         pepper_names[status->pepper], "text",
         ctl_json_text(status->pepper_text), "library",
         status->library_known ? library_names[status->library] : NULL, "edges",
-        edges, "problems", problems));
+        ctl_edges_json(&status->edges), "conflicts",
+        (json_int_t) status->conflicts, "problems", problems));
 }
