@@ -153,7 +153,11 @@ sub is_error {
     my $listener = $r->connect;
 
     $listener->ok('SUBSCRIBE', "$S:events");
-    $primary->set_status($key->{id}, 'revoked');
+
+    my @call   = (set_status => $key->{id}, 'revoked', actor => 'a',
+                  token => 't' x 16);
+    my $answer = $primary->fcall_ok(@call);
+
     like($listener->read_reply(10)->[2], qr/"status":"revoked"/,
         'a subscriber of the replica hears');
 
@@ -163,6 +167,8 @@ sub is_error {
 
     # promoted, it goes on where the primary was
     $r->ok('REPLICAOF', 'NO', 'ONE');
+    is_deeply($r->fcall_ok(@call), [@$answer, replayed => 1],
+        'promoted, it knows the answer to a call that is sent again');
     is($r->member('mem_9')->{version}, $primary->meta->{version} + 1,
         'promoted, it has the next version');
 }
@@ -178,8 +184,9 @@ sub is_error {
 
     my $key = $r->create;
 
-    $r->set_status($key->{id}, 'revoked');
-
+    my @call   = (set_status => $key->{id}, 'revoked', actor => 'a',
+                  token => 't' x 16);
+    my $answer = $r->fcall_ok(@call);
     my $before = $r->fingerprint;
 
     $r->kill9->start_again;
@@ -187,7 +194,39 @@ sub is_error {
     is($r->fingerprint, $before, 'after kill -9, with an append-only file');
     is($r->fcall('set_status', $key->{id}, 'enabled', actor => 'a')->name,
         'REVOKED', '... the function library is there too');
+    is_deeply($r->fcall_ok(@call), [@$answer, replayed => 1],
+        '... and the answer to a call that is sent again');
     is($r->member('mem_9')->{version}, 5, '... and the versions go on');
+}
+
+# ---- restarted from a file that ends within the last change ------------------
+
+{
+    my $r = Apikey::Redis->start(
+        conf => ['--appendonly', 'yes', '--appendfsync', 'always'])
+        ->load_library;
+
+    $r->init;
+
+    my $key    = $r->create;
+    my @call   = (set_status => $key->{id}, 'revoked', actor => 'a',
+                  token => 't' x 16);
+    my ($file) = glob $r->dir . '/appendonlydir/*.incr.aof';
+    my $before = $r->fingerprint;
+    my $from   = -s $file;
+
+    $r->fcall_ok(@call);
+
+    for my $part (0.05, 0.5, 0.95) {
+        $r->kill9;
+        truncate $file, $from + int(((-s $file) - $from) * $part)
+            or die "truncate: $!";
+        $r->start_again;
+
+        is($r->fingerprint, $before, "cut off at $part: neither the change");
+        is({ @{ $r->fcall_ok(@call) } }->{replayed}, undef,
+            '... nor its token is there: the call is made anew');
+    }
 }
 
 # ---- unable to save ----------------------------------------------------------
