@@ -960,7 +960,7 @@ end
 -- Whether another daemon renews under this name: one that this has not taken
 -- over the table from.
 local function is_held(meta, renewal, a, at)
-    return a.after and renewal.boot and renewal.boot ~= a.boot
+    return renewal.boot and renewal.boot ~= a.boot
            and not (' ' .. a.after .. ' '):find(' ' .. renewal.boot .. ' ', 1,
                                                 true)
            and may_last(meta, renewal, at)
@@ -1354,7 +1354,7 @@ end
 local function renew(store, args)
     local a = arguments(args, { { 'edge', edge_name } }, {
         boot = { hex(32) },
-        after = { boots, false },
+        after = { boots, '' },
         epoch = { or_empty(hex(32)), '' },
         version = { or_empty(version), '' },
         chain = { or_empty(hex(40)), '' },

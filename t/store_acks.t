@@ -85,8 +85,8 @@ change() for 4 .. 9;    # version 9 is the head
 my $last = change();
 
 is($last->{head}, 10, 'ten versions');
-is_deeply([@{ $r->fcall_ok('acks', $epoch, 10, $last->{chain}) }[0, 1, 3, 4]],
-    ['ok', 10, $LEASE, []], 'no edges: none');
+is_deeply([@{ $r->fcall_ok('acks', $epoch, 9, chain_at(9)) }[0, 1, 3, 4]],
+    ['ok', 10, $LEASE, []], 'the head, the lease; no edges: none');
 
 my $time = $r->fcall_ok('acks', $epoch, 10, $last->{chain})->[2];
 

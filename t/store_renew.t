@@ -197,7 +197,7 @@ is(renew('0123456789azAZ_.:-' . 'e' x 46, version => 10, chain => $head,
             [%head, chain => $OTHER, after => 'a' x 32], 'fork'],
         ['and this is the same', 0, [%head, boot => 'a' x 32, after => ''],
             'ok'],
-        ['and it is not asked', 0, [%head], 'ok'],
+        ['and this comes after nobody', 0, [%head], 'name'],
     ) {
         my ($what, $ago, $arg, $verdict) = @$row;
 
