@@ -277,6 +277,15 @@ apikey_build_carry(apikey_sync_t *sync)
 
 
 void
+apikey_build_again(apikey_sync_t *sync)
+{
+    if (sync->build.phase == APIKEY_PHASE_HOLD) {
+        uv_idle_start(&sync->slices, build_slice);
+    }
+}
+
+
+void
 apikey_build_step(apikey_sync_t *sync)
 {
     apikey_sync_build_t *build = &sync->build;

@@ -6,9 +6,9 @@
  * The file holds what the table holds revoked.  After a snapshot it is written
  * anew if that is another set; in between, what is seen is appended.
  *
- * A disk that refuses does not stop the gate: revocations go on taking effect
- * and being acknowledged, what is missing is that they outlive a reboot, and
- * that is reported until the file could be written anew.
+ * A disk that refuses, or does not answer, does not stop the gate: revocations
+ * go on taking effect and being acknowledged, what is missing is that they
+ * outlive a reboot, and that is reported until the file could be written anew.
  */
 
 #include "state.h"
@@ -20,6 +20,9 @@
 #define REVOKED_SLICE (1 << 15) /* slots a slice: below a millisecond */
 #define REVOKED_CHUNK 8192      /* records a job */
 #define REVOKED_PAUSE 5000      /* milliseconds after the disk refused */
+#define REVOKED_LATE \
+    1000 /* milliseconds for the disk at most; half of a
+                                   lease if that is less */
 
 
 static void revoked_slice(uv_idle_t *idle);
@@ -182,6 +185,8 @@ revoked_done(uv_work_t *work, int status)
         return;
     }
 
+    apikey_build_again(sync);
+
     if (revoked->result != 0) {
         revoked_fail(sync, revoked->journal.error);
         return;
@@ -319,8 +324,9 @@ apikey_revoked_hold(apikey_sync_t *sync)
     apikey_write_t         rc;
     apikey_sync_revoked_t *revoked = &sync->revoked;
 
-    /* the file is the job's */
+    /* the file is the job's; its end takes this up again */
     if (revoked->busy) {
+        uv_idle_stop(&sync->slices);
         return APIKEY_WRITE_MORE;
     }
 
@@ -400,11 +406,50 @@ apikey_revoked_seen(apikey_sync_t *sync, const apikey_record_t *record)
 }
 
 
+/* Acknowledgements wait for the disk, but renewals may not: they are one. */
+static void
+revoked_watch(apikey_sync_t *sync)
+{
+    uint64_t               now = uv_now(sync->loop), limit;
+    apikey_sync_revoked_t *revoked = &sync->revoked;
+
+    if (!revoked->busy && !revoked->rewriting) {
+        revoked->since = 0;
+        revoked->late = 0;
+        return;
+    }
+
+    if (revoked->since == 0) {
+        revoked->since = now;
+    }
+
+    limit = sync->lease.length / 2;
+    limit = limit != 0 && limit < REVOKED_LATE ? limit : REVOKED_LATE;
+
+    if (revoked->late || now - revoked->since < limit) {
+        return;
+    }
+
+    revoked->late = 1;
+    apikey_sync_count(sync, APIKEY_FIGURE_KEEP_ERRORS);
+
+    if (apikey_log_again(&revoked->trouble, "late")) {
+        apikey_log(APIKEY_LOG_ERROR,
+                   "the state directory takes too long: what is acknowledged "
+                   "meanwhile may not outlive a reboot",
+                   apikey_text("state", sync->conf.state),
+                   apikey_number("ms", now - revoked->since));
+    }
+}
+
+
 void
 apikey_revoked_step(apikey_sync_t *sync)
 {
     apikey_packed_t        packed;
     apikey_sync_revoked_t *revoked = &sync->revoked;
+
+    revoked_watch(sync);
 
     if (revoked->busy || revoked->rewriting) {
         return;
@@ -441,7 +486,7 @@ apikey_revoked_position(const apikey_sync_t *sync)
 {
     const apikey_sync_revoked_t *revoked = &sync->revoked;
 
-    if (revoked->failed) {
+    if (revoked->failed || revoked->late) {
         return &sync->at;
     }
 

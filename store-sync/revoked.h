@@ -51,7 +51,9 @@ typedef struct {
     unsigned rewritings;
     uint64_t generation, cursor; /* of the table: what to write next */
 
-    int                   failed;     /* 1: the disk refuses; see there */
+    int                   failed; /* 1: the disk refuses; see there */
+    uint64_t              since;  /* uv_now(): it has worked; 0: it does not */
+    int                   late;   /* 1: it takes too long */
     uint64_t              not_before; /* uv_now(): try again then */
     apikey_log_throttle_t trouble;
 

@@ -238,6 +238,9 @@ int apikey_build_begin(apikey_sync_t *sync, apikey_build_t kind,
 /* All records of a snapshot are in. */
 void apikey_build_carry(apikey_sync_t *sync);
 
+/* Goes on with what had to wait for the state directory. */
+void apikey_build_again(apikey_sync_t *sync);
+
 /* Grows the current generation if that is due. */
 void apikey_build_step(apikey_sync_t *sync);
 

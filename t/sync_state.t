@@ -214,6 +214,63 @@ rebooted();
     like $second->log, qr/another apikey-sync uses it/, 'in use: says why';
 }
 
+# ---- a disk that does not answer -----------------------------------------------
+
+$d->stop;
+
+my $shim = Apikey::Process::tempdir();
+
+open my $source, '|-', $ENV{CC} // 'cc', '-x', 'c', '-shared', '-fPIC', '-o',
+    "$shim/hang.so", '-' or die "cc: $!";
+print {$source} <<"END";
+#include <unistd.h>
+int
+fdatasync(int fd)
+{
+    (void) fd;
+
+    while (access("$shim/hang", F_OK) == 0) {
+        usleep(1000);
+    }
+
+    return 0;
+}
+END
+close $source or die "cc: $?";
+
+start(env => { LD_PRELOAD => "$shim/hang.so", ASAN_OPTIONS =>
+               ($ENV{ASAN_OPTIONS} // '') . ':verify_asan_link_order=0' });
+Apikey::Process::wait_for(sub { $d->live }, 20, 'a lease');
+wait_acked();
+
+{
+    open my $fh, '>', "$shim/hang" or die $!;
+}
+
+my $before = records();
+
+$r->set_status($keys[13]{id}, 'revoked');
+$d->wait_for_status($keys[13]{digest}, 'revoked');
+pass 'the disk hangs: a revocation takes effect';
+wait_acked();
+$d->wait_log(qr/the state directory takes too long/);
+pass 'the disk hangs: acknowledged in the end, and told';
+$r->set_status($keys[14]{id}, 'revoked');
+wait_acked();
+is $d->status($keys[14]{digest}), 'revoked', 'the disk hangs: and so is the next';
+ok $d->live, 'the disk hangs: the gate goes on';
+
+# a resync, which has to read the file that is being written
+my $snapshots = $d->control->{snapshots};
+
+$r->ok('HSET', "$STORE:meta", 'chain', 'b' x 40);
+$d->wait_log(qr/snapshot begins" .*cause=fork/);
+unlink "$shim/hang" or die $!;
+$d->wait_control('snapshots', sub { $_ > $snapshots });
+wait_acked();
+is records(), $before + 2, 'the disk is back: all of it is written';
+is $d->stop, 0, 'exit 0';
+
 # ---- a disk that is full -------------------------------------------------------
 
 $d->stop;
