@@ -12,7 +12,8 @@ package Apikey::Edge;
 #   $e->redis, $e->daemon, $e->nginx
 #
 # The gate is "/" of %%PORT%%; `http` and `server` add directives to the
-# configuration.  daemon => 0 leaves the daemon out until start_daemon().
+# configuration.  daemon => 0 leaves the daemon out until start_daemon();
+# redis_env and nginx_env add to their environments.
 
 use strict;
 use warnings;
@@ -27,7 +28,8 @@ sub start {
     my ($class, %opt) = @_;
 
     my $redis = Apikey::Redis->start(
-        conf => [ qw(--appendonly yes --appendfsync always) ]);
+        conf => [ qw(--appendonly yes --appendfsync always) ],
+        env => $opt{redis_env});
     my $table = Apikey::Process::tempdir();
     my $ctl   = Apikey::Ctl->new(url => $redis->url);
 
@@ -46,6 +48,7 @@ sub start {
         table   => $table,
         pepper  => $ctl->pepper,
         workers => $opt{workers} || 2,
+        env     => $opt{nginx_env},
         (defined $opt{expect_log} ? (expect_log => $opt{expect_log}) : ()),
         http => <<"END");
     $http

@@ -15,7 +15,8 @@ package Apikey::Nginx;
 # a directory beside which `pepper` names the file.
 #
 # stop() asserts that the error log holds no [alert], [emerg] or [crit],
-# except lines that `expect_log` matches, so call it before done_testing.
+# except lines that `expect_log` matches, so call it before done_testing.  env
+# adds to its environment.
 #
 # APIKEY_NGINX in the environment names a binary with the module linked in,
 # APIKEY_NGINX_WRAP a command to run it under.
@@ -41,6 +42,7 @@ sub new {
         level => delete $opt{level} // 'info',
         user => delete $opt{user} // 'root',
         expect_log => delete $opt{expect_log},
+        env => delete $opt{env},
         owner => $$,
     }, $class;
 
@@ -111,6 +113,7 @@ sub launch {
 
     $self->{process} = Apikey::Process->start(
         cmd => [ $self->command($self->file_path('error.log')) ],
+        env => $self->{env},
         log => $self->file_path('stderr.log'));
 
     return;
