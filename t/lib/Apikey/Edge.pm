@@ -13,7 +13,8 @@ package Apikey::Edge;
 #
 # The gate is "/" of %%PORT%%; `http` and `server` add directives to the
 # configuration.  daemon => 0 leaves the daemon out until start_daemon();
-# redis_env and nginx_env add to their environments.
+# redis_env and nginx_env add to their environments; upgradable is as for
+# Apikey::Nginx.
 
 use strict;
 use warnings;
@@ -49,6 +50,7 @@ sub start {
         pepper  => $ctl->pepper,
         workers => $opt{workers} || 2,
         env     => $opt{nginx_env},
+        upgradable => $opt{upgradable},
         (defined $opt{expect_log} ? (expect_log => $opt{expect_log}) : ()),
         http => <<"END");
     $http

@@ -16,7 +16,8 @@ package Apikey::Nginx;
 #
 # stop() asserts that the error log holds no [alert], [emerg] or [crit],
 # except lines that `expect_log` matches, so call it before done_testing.  env
-# adds to its environment.
+# adds to its environment.  upgradable => 1: USR2 starts another master beside
+# it, which nginx refuses to the child of a parent that lives.
 #
 # APIKEY_NGINX in the environment names a binary with the module linked in,
 # APIKEY_NGINX_WRAP a command to run it under.
@@ -31,6 +32,10 @@ use Test::More ();
 use Apikey::HTTP ();
 use Apikey::Process ();
 
+# Runs a command as the child of a parent that goes; stays until it is stopped,
+# with all that the command left behind.
+my @ORPHANED = ('sh', '-c', '( "$@" & sleep 1 ); exec sleep 600', 'sh');
+
 sub new {
     my ($class, %opt) = @_;
 
@@ -43,6 +48,7 @@ sub new {
         user => delete $opt{user} // 'root',
         expect_log => delete $opt{expect_log},
         env => delete $opt{env},
+        upgradable => delete $opt{upgradable},
         owner => $$,
     }, $class;
 
@@ -112,7 +118,10 @@ sub launch {
     my ($self) = @_;
 
     $self->{process} = Apikey::Process->start(
-        cmd => [ $self->command($self->file_path('error.log')) ],
+        cmd => [
+            ($self->{upgradable} ? @ORPHANED : ()),
+            $self->command($self->file_path('error.log')),
+        ],
         env => $self->{env},
         log => $self->file_path('stderr.log'));
 
@@ -225,6 +234,17 @@ sub connect { return Apikey::HTTP->connect($_[0]->port($_[1])) }
 
 # ---- processes -------------------------------------------------------------
 
+# The master's pid; after an upgrade, the newest one's.
+sub master {
+    my ($self) = @_;
+
+    return $self->{process}->pid if !$self->{upgradable};
+
+    chomp(my $pid = $self->file('nginx.pid'));
+
+    return $pid || 0;
+}
+
 # The pids of the workers that serve; those that shut down are not among them.
 sub workers {
     my ($self) = @_;
@@ -240,7 +260,7 @@ sub workers {
 sub children {
     my ($self) = @_;
 
-    my $pid = $self->{process}->pid;
+    my $pid = $self->master;
     my @pids;
 
     for my $stat (glob '/proc/[0-9]*/stat') {
@@ -270,7 +290,7 @@ sub reload {
     my %old = map { $_ => 1 } $self->children;
 
     $self->write_conf($opt{http});
-    $self->{process}->signal('HUP');
+    kill HUP => $self->master;
 
     Apikey::Process::wait_for(sub {
         my @new = grep { !$old{$_} } $self->workers;
@@ -298,8 +318,8 @@ sub stop {
     $self->{stopped} = 1;
 
     if ($self->{process}) {
-        $self->{process}->signal('QUIT');
-        $self->{process}->wait(6);
+        kill QUIT => $self->master if $self->{process}->alive;
+        $self->{process}->wait(6) if !$self->{upgradable};
         $self->{process}->stop;
     }
 
