@@ -15,6 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "table/failpoint.h"
+
 #define JOURNAL_NEXT   APIKEY_JOURNAL_NAME ".new"
 #define JOURNAL_MAGIC  0x31564552534b5041ULL /* "APKSREV1" */
 #define JOURNAL_BUFFER 256                   /* records read at once */
@@ -117,6 +119,8 @@ create_next(apikey_journal_t *journal)
 
         return -1;
     }
+
+    apikey_failpoint("journal-begun");
 
     return fd;
 }
@@ -372,11 +376,18 @@ apikey_journal_append(apikey_journal_t *journal, const unsigned char *records,
 {
     if (write_all(journal->fd, records, count * APIKEY_JOURNAL_RECORD,
                   offset_of(journal->records))
-            == -1
-        || fdatasync(journal->fd) == -1)
+        == -1)
     {
         return journal_error(journal, "cannot write to it");
     }
+
+    apikey_failpoint("journal-appended");
+
+    if (fdatasync(journal->fd) == -1) {
+        return journal_error(journal, "cannot write to it");
+    }
+
+    apikey_failpoint("journal-synced");
 
     journal->records += count;
 
@@ -409,6 +420,36 @@ apikey_journal_add(apikey_journal_t *journal, const unsigned char *records,
 
     journal->added += count;
 
+    apikey_failpoint("journal-added");
+
+    return 0;
+}
+
+
+/* Gives the next file its name, for good. */
+static int
+name_next(const apikey_journal_t *journal)
+{
+    if (fsync(journal->next) == -1) {
+        return -1;
+    }
+
+    apikey_failpoint("journal-next");
+
+    if (renameat(journal->dir, JOURNAL_NEXT, journal->dir, APIKEY_JOURNAL_NAME)
+        == -1)
+    {
+        return -1;
+    }
+
+    apikey_failpoint("journal-renamed");
+
+    if (fsync(journal->dir) == -1) {
+        return -1;
+    }
+
+    apikey_failpoint("journal-replaced");
+
     return 0;
 }
 
@@ -416,13 +457,7 @@ apikey_journal_add(apikey_journal_t *journal, const unsigned char *records,
 int
 apikey_journal_commit(apikey_journal_t *journal)
 {
-    if (journal->dir != -1
-        && (fsync(journal->next) == -1
-            || renameat(journal->dir, JOURNAL_NEXT, journal->dir,
-                        APIKEY_JOURNAL_NAME)
-                   == -1
-            || fsync(journal->dir) == -1))
-    {
+    if (journal->dir != -1 && name_next(journal) == -1) {
         return journal_error(journal, "cannot replace it");
     }
 

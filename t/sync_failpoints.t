@@ -74,17 +74,18 @@ create(1, $BASE);
 $r->ok('SAVE');
 
 # What each of them is for: revoked and unknown are revoked before the store
-# forgets it, and disabled is disabled while the daemon runs; late is revoked
-# while none does.
+# forgets it; early before the daemon starts that dies, and late after it did;
+# disabled is disabled, and ended revoked, while it runs.
 my %key = (
     enabled  => 1,
     revoked  => 2,
-    disabled => 3,
-    late     => 4,
+    early    => 3,
+    disabled => 4,
+    ended    => 5,
+    late     => 6,
     unknown  => 9000,
 );
 my %digest = map { $_ => digest($key{$_}) } keys %key;
-my %known  = map { $_ => 1 } @key{qw(enabled revoked disabled late)};
 
 sub id     { return Apikey::Redis::key_id($_[0]) }
 sub digest { return sha256_hex("key $_[0]") }
@@ -104,6 +105,8 @@ sub create {
 
     return;
 }
+
+sub revoke { return $r->set_status(id($key{ $_[0] }), 'revoked') }
 
 # As a failover to a replica that lost all writes since.
 sub forget { return $r->ok('DEBUG', 'RELOAD', 'NOSAVE') }
@@ -141,6 +144,7 @@ my @phases = (
 
         $r->ok('HSET', "$STORE:key:" . id($key{disabled}), 'name', 'renamed');
         $r->set_status(id($key{disabled}), 'disabled');
+        revoke('ended');
         $pass->{changed} = Apikey::Watch::now();
         until_done($d, sub { is_acked() });
     },
@@ -153,20 +157,16 @@ my @phases = (
         until_done($d, sub { $d->control->{growths} && is_acked() });
     },
 
-    # what only this table knows goes with its control page
+    # what only this table knew goes with its control page, but for what is in
+    # the state directory
     loss => sub {
         my ($d, $pass) = @_;
 
-        $r->set_status(id($key{revoked}), 'revoked');
-        until_done($d, sub { is_acked() });
-
-        if ($d->process->alive) {
-            $pass->{lost} = 1;
-            unlink $d->table . '/control' or die $!;
-            until_done($d, sub {
-                $d->log =~ /the table was lost/ && $d->live && is_acked();
-            });
-        }
+        $pass->{lost} = 1;
+        unlink $d->table . '/control' or die $!;
+        until_done($d, sub {
+            $d->log =~ /the table was lost/ && $d->live && is_acked();
+        });
     },
 );
 
@@ -191,12 +191,13 @@ sub kill_at {
 
     forget();
 
-    my $before = Apikey::Daemon->start(redis => $r, edge => 'edge');
+    my $state  = Apikey::Process::tempdir();
+    my @how    = (redis => $r, edge => 'edge', args => [ '--state', $state ]);
+    my $before = Apikey::Daemon->start(@how);
 
     $before->wait_ready;
-    $r->set_status(id($key{revoked}), 'revoked');
     create($key{unknown}, 1);
-    $r->set_status(id($key{unknown}), 'revoked');
+    revoke($_) for qw(revoked unknown);
     Apikey::Process::wait_for(\&is_acked, 10, 'the acknowledgement');
 
     my $revoked = Apikey::Watch::now();
@@ -204,10 +205,14 @@ sub kill_at {
 
     $before->kill9;
     forget();
-    rubbish($before->table, $_) for 'keys.99', 'control.new';
+    revoke('early');
 
-    my $dying = Apikey::Daemon->start(redis => $r, edge => 'edge',
-                                      table => $before->table,
+    my $early = Apikey::Watch::now();
+
+    rubbish($before->table, $_) for 'keys.99', 'control.new';
+    rubbish($state, 'revoked.new');
+
+    my $dying = Apikey::Daemon->start(@how, table => $before->table,
                                       failpoint => "$name:$n");
 
     for (my $i = 0; $i < @phases && $dying->process->alive; $i += 2) {
@@ -225,11 +230,10 @@ sub kill_at {
         $dying->kill9;
     }
 
-    $r->set_status(id($key{late}), 'revoked');
+    revoke('late');
 
     my $late   = Apikey::Watch::now();
-    my $healer = Apikey::Daemon->start(redis => $r, edge => 'edge',
-                                       table => $before->table);
+    my $healer = Apikey::Daemon->start(@how, table => $before->table);
 
     $healer->wait_ready;
     Apikey::Process::wait_for(\&is_acked, 10, 'the acknowledgement');
@@ -242,12 +246,14 @@ sub kill_at {
     for my $row (
         [ 'revoked',  $revoked ],
         [ 'unknown',  $revoked ],
+        [ 'early',    $early + $over ],
         [ 'late',     $late + $over ],
-        [ 'disabled', $pass->{changed} ? $pass->{changed} + $over : undef ])
+        $pass->{changed}
+            ? map { [ $_, $pass->{changed} + $over ] } qw(disabled ended)
+            : ())
     {
         push @bad, "the key \"$row->[0]\" was allowed"
-            if defined $row->[1]
-            && grep { $_ eq 'enabled' } $watch->after($row->[0], $row->[1]);
+            if grep { $_ eq 'enabled' } $watch->after($row->[0], $row->[1]);
     }
 
     # nor a wrong refusal: past the lease at most, and with a page to look at
@@ -257,8 +263,11 @@ sub kill_at {
 
     push @bad, "the enabled key was called @wrong" if @wrong;
 
-    push @bad, equal($healer, $pass), left_over($healer->table);
+    push @bad, equal($healer, $pass),
+        left_over($healer->table, 'control keys.N lock'),
+        left_over($state, 'revoked');
     push @bad, 'the daemon that heals: ' . $healer->log if $healer->stop != 0;
+    push @bad, rebooted($pass, @how) if $name =~ /^journal/;
 
     is join("\n", @bad), '', "$what" . ($died ? " ($pass->{phase})" : '');
 
@@ -283,8 +292,8 @@ sub equal {
     my %expect = map { $_ => 'enabled' } 1 .. $BASE,
         $pass->{grown} ? $BASE + 1 .. $BASE + $MORE : ();
 
-    $expect{ $key{revoked} } = $expect{ $key{late} } = 'revoked';
-    $expect{ $key{unknown} } = $pass->{lost} ? 'unknown|revoked' : 'revoked';
+    $expect{ $key{$_} } = 'revoked'
+        for qw(revoked early late unknown), $pass->{changed} ? 'ended' : ();
     $expect{ $key{disabled} } = 'disabled' if $pass->{changed};
 
     my @keys  = sort { $a <=> $b } keys %expect;
@@ -294,52 +303,75 @@ sub equal {
     return map { "key $keys[$_]: $lines[$_]" } @bad;
 }
 
+# The machine is booted anew, and the store has forgotten everything: what the
+# edge has acknowledged as revoked is in the state directory.
+sub rebooted {
+    my ($pass, @how) = @_;
+
+    forget();
+
+    my $d = Apikey::Daemon->start(@how);
+
+    $d->wait_ready;
+
+    my @bad = grep { $d->status($digest{$_}) ne 'revoked' }
+        qw(revoked early late unknown), $pass->{changed} ? 'ended' : ();
+
+    $d->stop;
+
+    return map { "after a reboot \"$_\" is not revoked" } @bad;
+}
+
 sub left_over {
-    my ($table) = @_;
+    my ($path, $expect) = @_;
 
     my $names;
 
     # a generation that was replaced goes in slices
     my $clean = Apikey::Process::poll(sub {
-        opendir my $dir, $table or die "$table: $!";
+        opendir my $dir, $path or die "$path: $!";
         $names = join ' ', map { s/^keys\.\d+$/keys.N/r }
             sort grep { !/^\.\.?$/ } readdir $dir;
 
-        return $names eq 'control keys.N lock';
+        return $names eq $expect;
     }, 5);
 
-    return $clean ? () : "the directory: $names";
+    return $clean ? () : "left behind: $names";
 }
 
 # ---- all of them -----------------------------------------------------------------
 
-my (%killed, %most);
+my (%killed, %latest);
 
 for my $name (@names) {
-    my $tries;
+    my ($tries, %missed) = 0;
 
-    # any time up to twice as late as it was ever reached
-    for my $try (1 .. 2 * $passes) {
-        last if ($killed{$name} // 0) == $passes;
+    $latest{$name} = 1;
 
-        my $n    = $try == 1 ? 1 : 1 + int rand 2 * $most{$name};
-        my $died = kill_at($name, $n);
+    while (($killed{$name} // 0) < $passes && $tries < 10 * $passes) {
+        # any time up to twice as late as ever, but those that never come
+        my $n = $tries++ ? 1 + int rand 2 * $latest{$name} : 1;
 
-        if ($died) {
+        $n = 1 if ($missed{$n} // 0) > 1;
+
+        if (kill_at($name, $n)) {
             $killed{$name}++;
-            $most{$name} = $n if $n > ($most{$name} // 0);
-        }
+            $latest{$name} = $n if $n > $latest{$name};
 
-        $tries = $try;
-        last if $try == 1 && !$died;    # nothing in here comes by it
+        } elsif ($n == 1) {
+            last;    # nothing in here comes by it
+
+        } else {
+            $missed{$n}++;
+        }
     }
 
     is $killed{$name}, $passes, "$name: killed so often, in $tries tries";
 }
 
 if ($passes > 1) {
-    diag sprintf '%-20s killed %d times, the latest at pass %d', $_,
-        $killed{$_} // 0, $most{$_} // 0 for sort @names;
+    diag sprintf '%-20s killed %d times, at the %d. time that it came by at most',
+        $_, $killed{$_} // 0, $latest{$_} for sort @names;
 }
 
 done_testing;
