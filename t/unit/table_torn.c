@@ -5,7 +5,7 @@
  * of a few keys together and replaces generations.  Every change writes its
  * own version into the name and a status that follows from it, so that a
  * reader can tell a pair that never was.  APIKEY_TORN_CHANGES sets how many
- * changes (default 100000).
+ * changes (default 100000), APIKEY_TORN_READS how many reads at least (0).
  */
 
 #include "table_fixture.h"
@@ -94,18 +94,38 @@ put_version(fixture_t *f, uint64_t version)
 }
 
 
+static uint64_t
+env_number(const char *name, uint64_t otherwise)
+{
+    const char *env = getenv(name);
+
+    return env ? strtoull(env, NULL, 10) : otherwise;
+}
+
+
+static uint64_t
+reads_so_far(void)
+{
+    int      i;
+    uint64_t sum = 0;
+
+    for (i = 0; i < READERS; i++) {
+        sum += shared->reads[i];
+    }
+
+    return sum;
+}
+
+
 static void
 no_reader_ever_sees_what_never_was(void **state)
 {
-    int         i, status;
-    pid_t       child[READERS];
-    uint64_t    version, changes = 100000;
-    fixture_t  *f = *state;
-    const char *env = getenv("APIKEY_TORN_CHANGES");
-
-    if (env) {
-        changes = strtoull(env, NULL, 10);
-    }
+    int        i, status;
+    pid_t      child[READERS];
+    uint64_t   version;
+    uint64_t   changes = env_number("APIKEY_TORN_CHANGES", 100000);
+    uint64_t   reads = env_number("APIKEY_TORN_READS", 0);
+    fixture_t *f = *state;
 
     shared = mmap(NULL, sizeof(shared_t), PROT_READ | PROT_WRITE,
                   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -131,7 +151,7 @@ no_reader_ever_sees_what_never_was(void **state)
         }
     }
 
-    for (; version < changes; version++) {
+    for (; version < changes || reads_so_far() < reads; version++) {
         put_version(f, version);
     }
 
