@@ -61,9 +61,10 @@ sub start {
     return $self;
 }
 
-sub process { return $_[0]{process} }
-sub pid     { return $_[0]{process}->pid }
-sub table   { return $_[0]{table} }
+sub process  { return $_[0]{process} }
+sub pid      { return $_[0]{process}->pid }
+sub table    { return $_[0]{table} }
+sub log_file { return $_[0]{log} }
 
 sub log {
     my ($self) = @_;

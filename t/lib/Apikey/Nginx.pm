@@ -15,9 +15,10 @@ package Apikey::Nginx;
 # a directory beside which `pepper` names the file.
 #
 # stop() asserts that the error log holds no [alert], [emerg] or [crit],
-# except lines that `expect_log` matches, so call it before done_testing.  env
-# adds to its environment.  upgradable => 1: USR2 starts another master beside
-# it, which nginx refuses to the child of a parent that lives.
+# except lines that `expect_log` matches, so call it before done_testing; end()
+# asserts nothing.  env adds to its environment.  upgradable => 1: USR2 starts
+# another master beside it, which nginx refuses to the child of a parent that
+# lives.
 #
 # APIKEY_NGINX in the environment names a binary with the module linked in,
 # APIKEY_NGINX_WRAP a command to run it under.
@@ -310,10 +311,11 @@ sub wait_log {
         sub { $self->error_log =~ $pattern }, 5, "error log: $pattern");
 }
 
-sub stop {
+# Without a word about the error log; 0 if there was nothing to stop.
+sub end {
     my ($self) = @_;
 
-    return if $self->{stopped} || $self->{owner} != $$;
+    return 0 if $self->{stopped} || $self->{owner} != $$;
 
     $self->{stopped} = 1;
 
@@ -322,6 +324,14 @@ sub stop {
         $self->{process}->wait(6) if !$self->{upgradable};
         $self->{process}->stop;
     }
+
+    return 1;
+}
+
+sub stop {
+    my ($self) = @_;
+
+    return if !$self->end;
 
     my $expected = $self->{expect_log};
     my @bad = grep { !$expected || !/$expected/ }

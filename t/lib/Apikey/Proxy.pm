@@ -17,6 +17,10 @@ package Apikey::Proxy;
 #   $p->set(hole => 1);             # nothing passes, no connection is taken, and
 #                                   #   nobody is told (no RST, no ICMP)
 #   $p->set(garble => 1);           # the server's answers become none
+#   $p->set(refuse => 1);           # ends all connections, and those to come
+#   $p->set(away => 1);             # the same, from another cause
+#   $p->set(target => $other->socket);
+#                                   # whom connections to come are led to
 #   $p->reset;                      # ends all connections, by RST
 #   $p->count->{lost};              # messages so far: passed lost repeated swapped
 #   $p->stop;
@@ -42,7 +46,7 @@ use Socket qw(AF_UNIX PF_UNSPEC SOCK_STREAM SOL_SOCKET SO_LINGER);
 use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC);
 
 my %DEFAULT = (lose => 0, repeat => 0, swap => 0, hole => 0, garble => 0,
-               slow => undef);
+               refuse => 0, away => 0, target => undef, slow => undef);
 
 sub start {
     my ($class, %opt) = @_;
@@ -65,8 +69,8 @@ sub start {
     if (!$pid) {
         close $here;
         srand $seed;
-        eval { serve({ listen => $listen, control => $there, upstream => $redis->socket,
-                       hook => $hook, set => {%DEFAULT}, count => {}, way => {} }) };
+        eval { serve({ listen => $listen, control => $there, hook => $hook,
+                       set => { %DEFAULT, target => $redis->socket }, count => {}, way => {} }) };
         print {*STDERR} $@;
         POSIX::_exit(0);
     }
@@ -140,9 +144,10 @@ sub serve {
     local $SIG{PIPE} = 'IGNORE';
 
     my $select = $self->{select} = IO::Select->new(@$self{qw(listen control)});
+    my $deaf   = IO::Select->new($self->{control});
 
     for (;;) {
-        for my $from ($select->can_read(0.002)) {
+        for my $from (($self->{set}{hole} ? $deaf : $select)->can_read(0.002)) {
             if ($from == $self->{control}) {
                 obey($self) or return;
 
@@ -185,6 +190,8 @@ sub obey {
 
         if ($name eq 'hole') {
             hole($self, $value);
+        } elsif ($name =~ /^(?:refuse|away)$/ && $value) {
+            finish($self, $_->{conn}) for @conns;
         } elsif ($name eq 'slow') {
             limit($_, $value) for @conns;
         }
@@ -231,10 +238,17 @@ sub welcome {
     my ($self) = @_;
 
     my $client = $self->{listen}->accept or return;
-    my $server = IO::Socket::UNIX->new(Type => SOCK_STREAM, Peer => $self->{upstream});
+    my $server = !$self->{set}{refuse} && !$self->{set}{away}
+        && IO::Socket::UNIX->new(Type => SOCK_STREAM, Peer => $self->{set}{target});
 
     # nobody there: refuse in the way that a proxy can
-    return if !$server;
+    if (!$server) {
+        setsockopt $client, SOL_SOCKET, SO_LINGER, pack 'ii', 1, 0;
+        return;
+    }
+
+    # a client that does not read must not stop the others
+    $_->blocking(0) for $client, $server;
 
     my $conn = { both => [ $client, $server ] };
 

@@ -54,9 +54,11 @@ sub start {
     return $self;
 }
 
+# With what it has on disk; with another conf, if one is given.
 sub start_again {
-    my ($self) = @_;
+    my ($self, %opt) = @_;
 
+    $self->{conf} = $opt{conf} if $opt{conf};
     $self->stop if $self->{process};
 
     $self->{process} = Apikey::Process->start(
