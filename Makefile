@@ -187,9 +187,16 @@ bench-toggle: all benches deps-run ## how fast a change is refused, beside raw P
 bench-hot: all benches deps-run deps-bench ## what `apikey on` costs a request
 	@APIKEY_BUILD=$(abspath $(BUILD)) perl bench/hot.pl
 
+soak: all failpoints tools deps-run ## inject faults under load, and judge; MINUTES=10 SEED=… ROUND=45 EDGES=3
+	@APIKEY_BUILD=$(abspath $(BUILD)) perl soak/run.pl
+
+soak-torn: units deps-test ## read a table that is being changed, READS=1000000000 times
+	APIKEY_TORN_READS=$(or $(READS),1000000000) CMOCKA_MESSAGE_OUTPUT=TAP \
+	    $(BUILD)/t/unit/table_torn
+
 PLAIN_C  = $(wildcard $(addsuffix /*.c,$(PLAIN)) $(addsuffix /*.h,$(PLAIN)))
 PLAIN    = key table store store-sync admin admin/ctl t/unit t/tools bench
-PERL     = $(wildcard t/*.t t/lib/Apikey/*.pm demo/*.p[lm] bench/*.p[lm])
+PERL     = $(wildcard t/*.t t/lib/Apikey/*.pm demo/*.p[lm] bench/*.p[lm] soak/*.pl soak/Soak/*.pm)
 SHELL_SH = script/deps .ci/run
 
 lint: deps-lint all ## static checks of C, Perl, Lua and shell; layout
@@ -201,7 +208,7 @@ lint: deps-lint all ## static checks of C, Perl, Lua and shell; layout
 	luac5.1 -p store/apikey.lua
 	shellcheck $(SHELL_SH)
 	@for file in $(PERL); do \
-	    perl -It/lib -Idemo -c $$file 2>&1 | grep -v 'syntax OK$$' && exit 1; \
+	    perl -It/lib -Idemo -Isoak -c $$file 2>&1 | grep -v 'syntax OK$$' && exit 1; \
 	done; true
 
 format: deps-lint ## lay out the plain C (the module is laid out by hand)
@@ -231,6 +238,6 @@ help: ## this list
 
 .PHONY: all programs module units tools benches deps deps-build deps-run \
         deps-test deps-lint deps-bench demo up down failpoints test \
-        bench-toggle bench-hot lint format install clean help FORCE
+        soak soak-torn bench-toggle bench-hot lint format install clean help FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:

@@ -1,0 +1,42 @@
+# Rounds of the soak, short and with seeds that do not change: two edges with
+# their daemons, Redis with a replica, clients and changes, under faults; no
+# history may hold a violation.  `make soak` is the long form; docs/internals.md
+# says how to look into a history.
+
+use strict;
+use warnings;
+
+use lib 't/lib', 'soak';
+
+use Test::More;
+
+use Apikey::Process;
+use Soak::Round;
+
+for my $seed (219, 2939) {
+    my @said;
+    my $result = Soak::Round->run(
+        seed     => $seed,
+        seconds  => 8,
+        edges    => 2,
+        clients  => 1,
+        changers => 2,
+        pause    => 0.01,
+        # on a busy machine a lease may run out for want of time
+        bound    => 60,
+        dir      => Apikey::Process::build_dir() . '/soak',
+        say      => sub { push @said, @_ },
+    );
+
+    is scalar @{ $result->{violations} }, 0, "seed $seed: no violation"
+        or diag join "\n", @said;
+
+    my ($checks, $changes) = @$result{qw(checks changes)};
+    my $proven = grep { /proven/ } keys %$changes;
+
+    cmp_ok $checks->{200} // 0, '>', 20, "seed $seed: keys were allowed";
+    cmp_ok $proven, '>', 1, "seed $seed: and changed, and that was proven";
+    note explain { %$result, violations => undef };
+}
+
+done_testing;
