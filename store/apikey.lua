@@ -59,10 +59,10 @@ end
 
 local function chars(min, max, set, named)
     local must = between(min, max) .. ' of ' .. named
-    local others = '[^' .. set .. ']'
+    local all = '^[' .. set .. ']*$'    -- faster than to look for another one
 
     return function(value)
-        if #value < min or #value > max or value:find(others) then
+        if #value < min or #value > max or not value:find(all) then
             return must
         end
     end
@@ -191,8 +191,9 @@ local function text(min, max)
                  .. ' bytes of UTF-8 without control characters'
 
     return function(value)
-        if #value < min or #value > max or value:find('[%z\1-\31\127]')
-           or not is_utf8(value)
+        if #value < min or #value > max
+           or not value:find('^[\32-\126]*$')
+              and (value:find('[%z\1-\31\127]') or not is_utf8(value))
         then
             return must
         end
@@ -356,6 +357,12 @@ local META = {
     { 'log_length', log_length },
 }
 
+-- Beside these, meta has what each change moves on.
+local HEAD = {
+    { 'version', integer(1, VERSION_MAX) },
+    { 'chain', hex(40) },
+}
+
 
 -- arguments ------------------------------------------------------------------
 
@@ -382,7 +389,8 @@ end
 
 -- Returns the arguments by name.  positional holds { name, validator };
 -- named maps a name to { validator, default }: without a default it is
--- required; false means that it may be absent.
+-- required; false means that it may be absent.  (Functions that are called
+-- thousands of times a second have these made once.)
 local function arguments(args, positional, named)
     local values = {}
 
@@ -476,14 +484,19 @@ end
 
 -- Someone may have edited the store by hand: what does not fit the contract
 -- must not be passed on, and an entry must speak of the key that was meant.
+-- A field remembers the value that it had last, if it was sound: most do not
+-- change from call to call.
 local function check_object(what, fields, object)
     for _, field in ipairs(fields) do
         local name, check, may_be_absent = field[1], field[2], field[3]
         local value = object[name]
         local must
 
-        if value then
+        if value and value == field.sound then
+            must = nil
+        elseif value then
             must = check(value)
+            field.sound = not must and value or nil
         elseif not may_be_absent then
             must = 'there'
         end
@@ -513,10 +526,7 @@ local function open(store)
     end
 
     check_object(store .. ':meta', META, meta)
-    check_object(store .. ':meta', {
-        { 'version', integer(1, VERSION_MAX) },
-        { 'chain', hex(40) },
-    }, meta)
+    check_object(store .. ':meta', HEAD, meta)
 
     meta.head = tonumber(meta.version)
 
@@ -554,16 +564,20 @@ local function read_member(store, id)
 end
 
 
--- An object's fields as an answer, in the contract's order.
-local function flat(fields, object)
-    local answer = {}
+-- An object's fields in the contract's order, as an answer or behind what is
+-- there of one.
+local function flat(fields, object, answer)
+    answer = answer or {}
+
+    local n = #answer
 
     for _, field in ipairs(fields) do
-        local value = object[field[1]]
+        local name = field[1]
+        local value = object[name]
 
         if value then
-            answer[#answer + 1] = field[1]
-            answer[#answer + 1] = value
+            answer[n + 1], answer[n + 2] = name, value
+            n = n + 2
         end
     end
 
@@ -581,7 +595,7 @@ end
 
 
 local function hset(key, fields, object)
-    return append({ 'HSET', key }, unpack(flat(fields, object)))
+    return flat(fields, object, { 'HSET', key })
 end
 
 
@@ -724,14 +738,14 @@ local TYPES = { XADD = 'stream', HSET = 'hash', HDEL = 'hash',
 
 -- By hand, for the order of the fields; cjson for what is in the quotes.
 local function json(fields, object)
-    local members = {}
+    local members, n = {}, 0
 
     for _, field in ipairs(fields) do
         local value = object[field[1]]
 
         if value then
-            members[#members + 1] = '"' .. field[1] .. '":'
-                                    .. cjson.encode(value)
+            n = n + 1
+            members[n] = '"' .. field[1] .. '":' .. cjson.encode(value)
         end
     end
 
@@ -830,13 +844,18 @@ local function change(store, meta, a, c)
 end
 
 
+-- What a change of a record may change.
+local CHANGED = { { 'status' }, { 'accepted' }, { 'updated' },
+                  { 'updated_by' }, { 'reason' }, { 'version' } }
+
+
 -- What writes a changed record, whose status was `old`.
 local function record_plan(store, record, old)
     local key = store .. ':key:' .. record.id
     local by_status = store .. ':status:'
     local by_tenant = store .. ':tenant:' .. record.tenant .. ':'
     local plan = { { 'HDEL', key, 'reason', 'accepted' },
-                   hset(key, RECORD, record) }
+                   hset(key, CHANGED, record) }
 
     if record.status ~= old then
         append(plan,
@@ -1195,20 +1214,24 @@ local function knows_pepper(meta, wanted)
 end
 
 
+local CREATE = { { 'id', key_id } }
+local CREATE_NAMED = {
+    digest = { hex(64) },
+    pepper = { pepper },
+    hint = { text(0, 32), '' },
+    name = { text(1, 128) },
+    member = { member_id },
+    scopes = { scopes, '' },
+    expires = { integer(1, 9999999999), false },
+    status = { one_of({ 'enabled', 'disabled' }), 'enabled' },
+    actor = { actor },
+    reason = { reason, '' },
+    token = TOKEN,
+}
+
+
 local function create(store, args)
-    local a = arguments(args, { { 'id', key_id } }, {
-        digest = { hex(64) },
-        pepper = { pepper },
-        hint = { text(0, 32), '' },
-        name = { text(1, 128) },
-        member = { member_id },
-        scopes = { scopes, '' },
-        expires = { integer(1, 9999999999), false },
-        status = { one_of({ 'enabled', 'disabled' }), 'enabled' },
-        actor = { actor },
-        reason = { reason, '' },
-        token = TOKEN,
-    })
+    local a = arguments(args, CREATE, CREATE_NAMED)
     local meta = open(store)
     local receipt, answer = receipt_of(store, meta, 'create', a)
 
@@ -1274,12 +1297,13 @@ local function create(store, args)
 end
 
 
+local SET_STATUS = { { 'id', key_id }, { 'status', status } }
+local SET_STATUS_NAMED = { actor = { actor }, reason = { reason, '' },
+                           token = TOKEN }
+
+
 local function set_status(store, args)
-    local a = arguments(args, { { 'id', key_id }, { 'status', status } }, {
-        actor = { actor },
-        reason = { reason, '' },
-        token = TOKEN,
-    })
+    local a = arguments(args, SET_STATUS, SET_STATUS_NAMED)
     local meta = open(store)
     local receipt, answer = receipt_of(store, meta, 'set_status', a)
 
@@ -1351,16 +1375,20 @@ local function list(store, args)
 end
 
 
+local RENEW = { { 'edge', edge_name } }
+local RENEW_NAMED = {
+    boot = { hex(32) },
+    after = { boots, '' },
+    epoch = { or_empty(hex(32)), '' },
+    version = { or_empty(version), '' },
+    chain = { or_empty(hex(40)), '' },
+    address = { text(0, 128), '' },
+    software = { text(0, 128), '' },
+}
+
+
 local function renew(store, args)
-    local a = arguments(args, { { 'edge', edge_name } }, {
-        boot = { hex(32) },
-        after = { boots, '' },
-        epoch = { or_empty(hex(32)), '' },
-        version = { or_empty(version), '' },
-        chain = { or_empty(hex(40)), '' },
-        address = { text(0, 128), '' },
-        software = { text(0, 128), '' },
-    })
+    local a = arguments(args, RENEW, RENEW_NAMED)
 
     if (a.epoch == '') ~= (a.version == '')
        or (a.epoch == '') ~= (a.chain == '')
