@@ -227,8 +227,9 @@ follow_entry(apikey_sync_t *sync, uint64_t version, const char *previous,
 
 
 /* Readers use a generation that is not what `at` says: it may even be behind
-   versions that `at` has passed.  Whatever is pushed makes it stricter at once,
-   in which order ever; the next generation has its own ways to know. */
+   versions that `at` has passed.  Or the message is not the next one.  Whatever
+   is pushed makes it stricter at once, in which order ever; the next
+   generation, or the log, has its own ways to know. */
 static void
 follow_tighten(apikey_sync_t *sync, uint64_t version, const char *json,
                size_t len)
@@ -351,10 +352,14 @@ apikey_follow_message(apikey_sync_t *sync, const char *text, size_t len)
 
     if (rc == ENTRY_DONE) {
         apikey_lease_settle(sync);
+        return;
+    }
 
-    } else if (rc == ENTRY_GAP) {
+    /* what it refuses need not wait until it is known where it belongs */
+    follow_tighten(sync, version, json, json_len);
+
+    if (rc == ENTRY_GAP) {
         apikey_follow_want(sync, version, 1);
-
     } else {
         apikey_sync_resync(sync, follow_cause(rc));
     }

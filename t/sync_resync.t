@@ -142,9 +142,28 @@ same_as_store('trimmed');
 
 resyncs(sub { $r->ok('HSET', "$STORE:meta", 'chain', 'f' x 40) });
 like $d->log, qr/a full resync is needed" cause=fork/, 'fork: is seen';
-$r->set_status($keys[4]{id}, 'enabled');
-wait_healthy();
-same_as_store('fork');
+
+# the message that tells of a fork is of a revoke, and no snapshot succeeds
+{
+    my $client   = $r->connect;
+    my @commands = (
+        ['MULTI'],
+        [ 'HSET', "$STORE:meta", 'chain', 'e' x 40 ],
+        [ 'HSET', "$STORE:key:$keys[5]{id}", 'status', 'perhaps' ],
+        [ 'FCALL', 'apikey_set_status', 1, $STORE, $keys[12]{id}, 'revoked',
+          'actor', 't' ],
+        ['EXEC'],
+    );
+
+    $client->send(@$_) for @commands;
+    $client->read_reply(10) for @commands;
+    $d->wait_for_status($keys[12]{digest}, 'revoked', 5);
+    pass 'fork: its revoke waits for no snapshot';
+    resyncs(sub {
+        $r->ok('HSET', "$STORE:key:$keys[5]{id}", 'status', 'enabled');
+    });
+    same_as_store('fork, again');
+}
 
 # ---- messages that lie ---------------------------------------------------------
 
