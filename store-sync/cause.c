@@ -129,6 +129,11 @@ static const cause_t causes[APIKEY_CAUSE_COUNT] = {
     [APIKEY_CAUSE_SYSTEM] = { APIKEY_LOG_WARNING,
                               "this host has no descriptor or memory left",
                               "see LimitNOFILE of the unit, and the host's memory" },
+    [APIKEY_CAUSE_CANARY] = { APIKEY_LOG_WARNING,
+                              "how long a disable takes to bite was not measured this time; the keys "
+                              "of callers are not concerned",
+                              "the key must be there and not revoked, and canary-user may change it: "
+                              "docs/operations.md, Canary" },
 };
 
 /* Errors of the server, by how they begin; NOINIT is looked at before. */

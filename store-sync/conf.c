@@ -22,6 +22,10 @@
 #define CONF_LINE_MAX 2048
 #define CONF_TABLE    "/run/apikey"
 
+/* Each measurement is two changes in the store's log. */
+#define CONF_CANARY_MIN 1000 /* milliseconds */
+#define CONF_CANARY_MAX (24 * 3600 * 1000)
+
 typedef enum {
     CONF_STORE = 0,
     CONF_STORE_NAME,
@@ -30,6 +34,10 @@ typedef enum {
     CONF_TABLE_DIR,
     CONF_STATE,
     CONF_EDGE,
+    CONF_CANARY,
+    CONF_CANARY_INTERVAL,
+    CONF_CANARY_USER,
+    CONF_CANARY_PASSWORD_FILE,
     CONF_LOG_LEVEL,
     CONF_FILE,
     CONF_OPTIONS
@@ -58,6 +66,17 @@ static const struct {
     [CONF_EDGE] = { "edge", "NAME",
                     "this edge's name, unique among all that use the store;\n"
                     "default: the host's name" },
+    [CONF_CANARY] = { "canary", "KEY_ID",
+                      "disable and enable this key again and again, and "
+                      "measure how long\nit takes until nginx refuses it; one "
+                      "key an edge; default none" },
+    [CONF_CANARY_INTERVAL] = { "canary-interval", "TIME",
+                               "between two measurements; default 10s" },
+    [CONF_CANARY_USER] = { "canary-user", "NAME",
+                           "the store's user for that; default as for the "
+                           "rest" },
+    [CONF_CANARY_PASSWORD_FILE] = { "canary-password-file", "FILE",
+                                    "holds that user's password" },
     [CONF_LOG_LEVEL] = { "log-level", "LEVEL",
                          "error, warning, notice, info or debug; default "
                          "info" },
@@ -496,6 +515,103 @@ set_edge(apikey_conf_t *conf, const char *text,
 }
 
 
+/* "10s": a whole number and ms, s, m or h.  0, or -1. */
+static int
+parse_time(uint64_t *milliseconds, const char *text)
+{
+    static const struct {
+        const char *unit;
+        uint64_t    milliseconds;
+    } units[] = {
+        { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 }
+    };
+    char              *end;
+    size_t             i;
+    unsigned long long number;
+
+    if (!isdigit((unsigned char) text[0]) || strlen(text) > 10) {
+        return -1;
+    }
+
+    number = strtoull(text, &end, 10);
+
+    for (i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+        if (strcmp(end, units[i].unit) == 0) {
+            *milliseconds = number * units[i].milliseconds;
+            return 0;
+        }
+    }
+
+    return -1;
+}
+
+
+/* After set_store(). */
+static int
+set_canary(apikey_conf_t *conf, const conf_texts_t *texts,
+           char error[static APIKEY_CONF_ERROR_LEN])
+{
+    char        reason[APIKEY_CONF_ERROR_LEN / 2];
+    size_t      i;
+    const char *key = texts->option[CONF_CANARY];
+    const char *interval = texts->option[CONF_CANARY_INTERVAL];
+    const char *user = texts->option[CONF_CANARY_USER];
+    const char *file = texts->option[CONF_CANARY_PASSWORD_FILE];
+
+    if (key == NULL) {
+        return interval == NULL && user == NULL && file == NULL
+                   ? 0
+                   : conf_error(error, "canary is missing: its interval and "
+                                       "user alone are of no use");
+    }
+
+    for (i = strncmp(key, "key_", 4) == 0 ? 4 : 0;
+         i > 0 && isalnum((unsigned char) key[i]); i++)
+    { /* void */
+    }
+
+    if (i != sizeof(conf->canary) - 1 || key[i] != '\0') {
+        return conf_error(error, "canary must be a key's id, key_ and 20 "
+                                 "letters and digits: not the key itself");
+    }
+
+    strcpy(conf->canary, key);
+
+    if (parse_time(&conf->canary_interval, interval ? interval : "10s") != 0
+        || conf->canary_interval < CONF_CANARY_MIN
+        || conf->canary_interval > CONF_CANARY_MAX)
+    {
+        return conf_error(error, "canary-interval must be 1s to 24h, as in "
+                                 "10s");
+    }
+
+    conf->canary_url = conf->url;
+
+    if (user == NULL && file == NULL) {
+        return 0;
+    }
+
+    if (user == NULL || file == NULL) {
+        return conf_error(error, "canary-user and canary-password-file need "
+                                 "each other");
+    }
+
+    if (strlen(user) == 0 || strlen(user) >= sizeof(conf->canary_url.user)) {
+        return conf_error(error, "canary-user must be 1 to %d bytes",
+                          APIKEY_URL_PART_MAX - 1);
+    }
+
+    strcpy(conf->canary_url.user, user);
+
+    if (apikey_password_read(&conf->canary_url, file, reason, sizeof(reason))
+        != 0) {
+        return conf_error(error, "canary-password-file: %s", reason);
+    }
+
+    return 0;
+}
+
+
 static int
 set_rest(apikey_conf_t *conf, const conf_texts_t *texts,
          char error[static APIKEY_CONF_ERROR_LEN])
@@ -559,7 +675,9 @@ apikey_conf_load(apikey_conf_t *conf, int argc, char *const argv[],
     }
 
     if (set_store(conf, &texts, error) != 0
-        || set_rest(conf, &texts, error) != 0) {
+        || set_canary(conf, &texts, error) != 0
+        || set_rest(conf, &texts, error) != 0)
+    {
         rc = -1;
     }
 

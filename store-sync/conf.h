@@ -8,6 +8,8 @@
 #ifndef APIKEY_SYNC_CONF_H
 #define APIKEY_SYNC_CONF_H
 
+#include <stdint.h>
+
 #include "log.h"
 #include "store/url.h"
 
@@ -29,6 +31,9 @@ typedef struct {
     char                 table[APIKEY_CONF_PATH_MAX + 1];
     char                 state[APIKEY_CONF_PATH_MAX + 1]; /* "": none */
     char                 edge[APIKEY_CONF_EDGE_MAX + 1];
+    char                 canary[24 + 1];  /* a key's id; "": none */
+    uint64_t             canary_interval; /* milliseconds */
+    apikey_url_t         canary_url;      /* url, with its own credentials */
     apikey_log_level_t   log_level;
     int password_in_command; /* 1: whoever may run ps(1) can read it */
 } apikey_conf_t;

@@ -86,6 +86,7 @@ apikey_follow_put(apikey_sync_t *sync, const apikey_record_t *record)
 
     if (rc != APIKEY_WRITE_ERROR) {
         apikey_conflicts_put(sync, record, &held);
+        apikey_canary_applied(sync->canary, record);
     }
 
     return rc;
@@ -248,7 +249,10 @@ follow_tighten(apikey_sync_t *sync, uint64_t version, const char *json,
 
     if (apikey_writer_tighten(sync->writer, &put) != APIKEY_WRITE_OK) {
         follow_bad(sync, version, apikey_writer_error(sync->writer));
+        return;
     }
+
+    apikey_canary_applied(sync->canary, &sync->entry.key);
 }
 
 

@@ -10,6 +10,7 @@
  *   window.c    knows which versions were pushed, and which had to be read
  *   cause.c     counts and tells why there was more to do than follow
  *   revoked.c   keeps revocations on disk, and says what may be acknowledged
+ *   canary.c    measures, by a key of its own, how fast a disable bites
  *   lease.c     renews: the acknowledgement, and the lease it brings
  *   conflicts.c knows which keys the store wrongly calls alive, and reports
  *
@@ -26,6 +27,7 @@
 #include <uv.h>
 
 #include "backoff.h"
+#include "canary.h"
 #include "cause.h"
 #include "conf.h"
 #include "link.h"
@@ -116,16 +118,17 @@ struct apikey_sync_s {
     apikey_conf_t    conf;
     apikey_writer_t *writer; /* NULL if the table was lost */
 
-    apikey_link_t commands;
-    apikey_link_t events;
-    char          channel[APIKEY_STORE_NAME_MAX + sizeof(":events")];
-    char          run_id[APIKEY_LINK_RUN_ID_LEN + 1]; /* of the last server */
-    uint8_t       id[APIKEY_DAEMON_LEN]; /* random, new at each start */
-    char          boot[2 * APIKEY_DAEMON_LEN + 1]; /* the same in hex */
-    char          after[(APIKEY_DAEMONS - 1) * (2 * APIKEY_DAEMON_LEN + 1)
+    apikey_link_t    commands;
+    apikey_link_t    events;
+    apikey_canary_t *canary; /* or NULL */
+    char             channel[APIKEY_STORE_NAME_MAX + sizeof(":events")];
+    char    run_id[APIKEY_LINK_RUN_ID_LEN + 1]; /* of the last server */
+    uint8_t id[APIKEY_DAEMON_LEN];              /* random, new at each start */
+    char    boot[2 * APIKEY_DAEMON_LEN + 1];    /* the same in hex */
+    char    after[(APIKEY_DAEMONS - 1) * (2 * APIKEY_DAEMON_LEN + 1)
                + 1]; /* those of the daemons that wrote this table before,
                         one blank between */
-    int           stopping;
+    int     stopping;
 
     uv_prepare_t turn;   /* of the loop: takes the next step */
     uv_timer_t   pulse;  /* pings, and renewals that are due */

@@ -604,6 +604,7 @@ apikey_sync_start(uv_loop_t *loop, const apikey_conf_t *conf, char *error,
                      &sync_link_events, sync);
     apikey_link_open(&sync->commands, &sync->conf.url);
     apikey_link_open(&sync->events, &sync->conf.url);
+    sync->canary = apikey_canary_start(sync, loop, &sync->conf);
 
     return sync;
 
@@ -621,11 +622,14 @@ apikey_sync_reconfigure(apikey_sync_t *sync, const apikey_conf_t *conf)
     if (strcmp(conf->table, sync->conf.table) != 0
         || strcmp(conf->edge, sync->conf.edge) != 0
         || strcmp(conf->state, sync->conf.state) != 0
+        || strcmp(conf->canary, sync->conf.canary) != 0
+        || conf->canary_interval != sync->conf.canary_interval
         || strcmp(conf->store_name, sync->conf.store_name) != 0)
     {
         apikey_log(APIKEY_LOG_WARNING,
-                   "table, state, edge and store-name change only with a "
-                   "restart; the ones that run stay",
+                   "table, state, edge, store-name, canary and "
+                   "canary-interval change only with a restart; the ones that "
+                   "run stay",
                    apikey_text("table", sync->conf.table),
                    apikey_text("state", sync->conf.state),
                    apikey_text("edge", sync->conf.edge),
@@ -634,6 +638,7 @@ apikey_sync_reconfigure(apikey_sync_t *sync, const apikey_conf_t *conf)
 
     sync->conf.log_level = conf->log_level;
     apikey_log_limit(conf->log_level);
+    apikey_canary_reconfigure(sync->canary, conf);
 
     if (memcmp(&conf->url, &sync->conf.url, sizeof(conf->url)) == 0) {
         return;
@@ -656,6 +661,7 @@ apikey_sync_stop(apikey_sync_t *sync)
 
     apikey_link_close(&sync->commands);
     apikey_link_close(&sync->events);
+    apikey_canary_stop(sync->canary);
 
     uv_close((uv_handle_t *) &sync->turn, NULL);
     uv_close((uv_handle_t *) &sync->pulse, NULL);
@@ -674,6 +680,7 @@ apikey_sync_free(apikey_sync_t *sync)
 {
     apikey_conflicts_free(sync);
     apikey_revoked_free(sync);
+    apikey_canary_free(sync->canary);
     apikey_conf_wipe(&sync->conf);
     free(sync);
 }

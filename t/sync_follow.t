@@ -14,7 +14,7 @@ use Apikey::Daemon;
 use Apikey::Process;
 use Apikey::Redis;
 
-my $LEASE = 1500;
+my $LEASE = 3000;
 
 my $r = Apikey::Redis->start;
 

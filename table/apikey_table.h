@@ -212,6 +212,9 @@ typedef enum {
     APIKEY_CAUSE_SERVER,
     APIKEY_CAUSE_SYSTEM,
 
+    /* the canary could not be measured */
+    APIKEY_CAUSE_CANARY,
+
     APIKEY_CAUSE_COUNT, /* not a cause */
     APIKEY_CAUSE_NONE = APIKEY_CAUSE_COUNT
 } apikey_cause_t;
@@ -240,6 +243,11 @@ typedef enum {
     APIKEY_FIGURE_KEEP_ERRORS, /* times that it could not be written */
     APIKEY_FIGURE_CAUSE, /* how often the first cause was; then the rest */
     APIKEY_FIGURE_CAUSE_LAST = APIKEY_FIGURE_CAUSE + APIKEY_CAUSE_COUNT - 1,
+    APIKEY_FIGURE_CANARY_COUNT, /* samples since the start; their failures are
+                                   counted by APIKEY_CAUSE_CANARY */
+    APIKEY_FIGURE_CANARY_P50,   /* microseconds, of the last 1,000 */
+    APIKEY_FIGURE_CANARY_P99,
+    APIKEY_FIGURE_CANARY_MAX,
     APIKEY_FIGURE_COUNT /* not a figure */
 } apikey_figure_t;
 

@@ -23,6 +23,10 @@ static const char *const figures[APIKEY_FIGURE_COUNT] = {
     [APIKEY_FIGURE_CONFLICTS] = "conflicts",
     [APIKEY_FIGURE_FORGOTTEN] = "forgotten",
     [APIKEY_FIGURE_ERRORS] = "errors",
+    [APIKEY_FIGURE_CANARY_COUNT] = "canary_count",
+    [APIKEY_FIGURE_CANARY_P50] = "canary_p50",
+    [APIKEY_FIGURE_CANARY_P99] = "canary_p99",
+    [APIKEY_FIGURE_CANARY_MAX] = "canary_max",
     [APIKEY_FIGURE_KEPT] = "kept",
     [APIKEY_FIGURE_KEEP_ERRORS] = "keep_errors",
 };
@@ -60,6 +64,7 @@ static const char *const causes[APIKEY_CAUSE_COUNT] = {
     [APIKEY_CAUSE_PROTOCOL] = CAUSE "protocol",
     [APIKEY_CAUSE_SERVER] = CAUSE "server",
     [APIKEY_CAUSE_SYSTEM] = CAUSE "system",
+    [APIKEY_CAUSE_CANARY] = CAUSE "canary",
 };
 
 
