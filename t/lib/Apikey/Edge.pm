@@ -11,8 +11,8 @@ package Apikey::Edge;
 #   $e->wait_status($key, 401, 'disabled');
 #   $e->redis, $e->daemon, $e->nginx
 #
-# The gate is "/" of %%PORT%%; `http` and `server` add directives to the
-# configuration.  daemon => 0 leaves the daemon out until start_daemon();
+# The gate is "/" of %%PORT%%; `main`, `http` and `server` add directives to
+# the configuration.  daemon => 0 leaves the daemon out until start_daemon();
 # redis_env and nginx_env add to their environments; upgradable is as for
 # Apikey::Nginx.
 
@@ -51,6 +51,7 @@ sub start {
         workers => $opt{workers} || 2,
         env     => $opt{nginx_env},
         upgradable => $opt{upgradable},
+        main    => $opt{main},
         (defined $opt{expect_log} ? (expect_log => $opt{expect_log}) : ()),
         http => <<"END");
     $http
