@@ -367,5 +367,5 @@ apikey_lease_watch(apikey_sync_t *sync)
     lease->over = 1;
     apikey_log(APIKEY_LOG_ERROR,
                "the lease has run out: nginx answers 503 until it is renewed",
-               apikey_text("state", apikey_sync_state_name(sync->state)));
+               apikey_text("state", apikey_state_name(sync->state)));
 }

@@ -31,20 +31,6 @@
 #define SYNC_ARGS_MAX 24
 
 
-static const char *const state_names[] = {
-    [APIKEY_SYNC_CONNECT] = "connect",  [APIKEY_SYNC_SNAPSHOT] = "snapshot",
-    [APIKEY_SYNC_CATCHUP] = "catch-up", [APIKEY_SYNC_FOLLOW] = "follow",
-    [APIKEY_SYNC_FROZEN] = "frozen",
-};
-
-
-const char *
-apikey_sync_state_name(apikey_sync_state_t state)
-{
-    return state_names[state];
-}
-
-
 void
 apikey_sync_figure(apikey_sync_t *sync, apikey_figure_t figure, uint64_t value)
 {
@@ -420,7 +406,7 @@ sync_on_turn(uv_prepare_t *turn)
         sync->state = state;
         apikey_sync_figure(sync, APIKEY_FIGURE_STATE, state);
         apikey_log(APIKEY_LOG_DEBUG, "state",
-                   apikey_text("state", apikey_sync_state_name(state)),
+                   apikey_text("state", apikey_state_name(state)),
                    apikey_number("version", sync->at.version));
     }
 

@@ -13,18 +13,6 @@
 
 #include "conf.h"
 
-/* What the daemon is doing; the value of APIKEY_FIGURE_STATE. */
-typedef enum {
-    APIKEY_SYNC_CONNECT = 0, /* there is no connection for commands */
-    APIKEY_SYNC_SNAPSHOT,    /* reads all keys */
-    APIKEY_SYNC_CATCHUP,     /* reads the log, or makes sure of its place */
-    APIKEY_SYNC_FOLLOW,      /* applies changes as they are made */
-    APIKEY_SYNC_FROZEN       /* the store is not initialised, or was emptied */
-} apikey_sync_state_t;
-
-/* "connect" …  Static. */
-const char *apikey_sync_state_name(apikey_sync_state_t state);
-
 typedef struct apikey_sync_s apikey_sync_t;
 
 

@@ -225,7 +225,7 @@ typedef enum {
 typedef enum {
     APIKEY_FIGURE_PID = 0,     /* 0 after a clean stop */
     APIKEY_FIGURE_STARTED,     /* seconds since 1970 */
-    APIKEY_FIGURE_STATE,       /* apikey_sync_state_t, store-sync/sync.h */
+    APIKEY_FIGURE_STATE,       /* apikey_sync_state_t, figure.h */
     APIKEY_FIGURE_VERSION,     /* applied */
     APIKEY_FIGURE_LEASE,       /* milliseconds */
     APIKEY_FIGURE_RENEWED,     /* CLOCK_BOOTTIME, microseconds; 0 never */

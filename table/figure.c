@@ -68,6 +68,20 @@ static const char *const causes[APIKEY_CAUSE_COUNT] = {
 };
 
 
+static const char *const states[] = {
+    [APIKEY_SYNC_CONNECT] = "connect",  [APIKEY_SYNC_SNAPSHOT] = "snapshot",
+    [APIKEY_SYNC_CATCHUP] = "catch-up", [APIKEY_SYNC_FOLLOW] = "follow",
+    [APIKEY_SYNC_FROZEN] = "frozen",
+};
+
+
+const char *
+apikey_state_name(uint64_t state)
+{
+    return state < sizeof(states) / sizeof(states[0]) ? states[state] : "";
+}
+
+
 const char *
 apikey_figure_name(apikey_figure_t figure)
 {

@@ -91,6 +91,7 @@ int ctl_disable(ctl_t *ctl, int argc, char **argv);
 int ctl_edges(ctl_t *ctl, int argc, char **argv);
 int ctl_enable(ctl_t *ctl, int argc, char **argv);
 int ctl_init(ctl_t *ctl, int argc, char **argv);
+int ctl_inspect(ctl_t *ctl, int argc, char **argv);
 int ctl_library(ctl_t *ctl, int argc, char **argv);
 int ctl_list(ctl_t *ctl, int argc, char **argv);
 int ctl_member(ctl_t *ctl, int argc, char **argv);
