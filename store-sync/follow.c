@@ -13,7 +13,8 @@
 
 #include "table/failpoint.h"
 
-#define FOLLOW_PAGE "1000" /* entries read at once */
+/* Entries read at once: pushes wait for as long as it takes to apply them. */
+#define FOLLOW_PAGE "100"
 
 /* A renewal may tell of a version some moments before its push arrives. */
 #define FOLLOW_GRACE 10 /* milliseconds */

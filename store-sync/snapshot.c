@@ -7,7 +7,8 @@
  * The steps: apikey_meta says how many keys to make room for; once there is
  * room, the first page says where to follow from; each page is asked for
  * ahead of the records of the one before it, so that the store is never idle
- * and no more than two pages are under way.
+ * and no more than two pages are under way.  Redis takes a page and its records
+ * in one go: with many in a page, whoever revokes a key waits for all of them.
  */
 
 #include "state.h"

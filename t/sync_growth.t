@@ -131,13 +131,13 @@ is $d->control->{snapshots}, 1, 'and took no other snapshot';
 is $d->control->{conflicts}, 0, 'no conflict';
 is $d->control->{errors}, 0, 'no error';
 
-# ---- more changes at once than there is room for -------------------------------
+# ---- while it reads the log -----------------------------------------------------
 
 $r->ok('CLIENT', 'KILL', 'TYPE', 'pubsub');
 $deaf->process->signal('CONT');
 wait_head($deaf);
-same_as_store($deaf, 'full');
-like $deaf->log, qr/table grows" cause=full/, 'it was full before it could grow';
+same_as_store($deaf, 'log');
+cmp_ok $deaf->control->{growths}, '>=', 2, 'log: it grew, more than once';
 is $deaf->control->{snapshots}, 1, 'and took no other snapshot';
 is $deaf->control->{errors}, 0, 'no error';
 is $deaf->stop, 0, 'exit 0';

@@ -142,6 +142,9 @@ same_as_store('trimmed');
 
 resyncs(sub { $r->ok('HSET', "$STORE:meta", 'chain', 'f' x 40) });
 like $d->log, qr/a full resync is needed" cause=fork/, 'fork: is seen';
+$r->set_status($keys[4]{id}, 'enabled');
+wait_healthy();
+same_as_store('fork');
 
 # the message that tells of a fork is of a revoke, and no snapshot succeeds
 {

@@ -193,6 +193,7 @@ resize(16 * $MB);
 Apikey::Process::wait_for(sub { $d->live }, 15, 'the lease');
 wait_acked();
 equal($d, 'room to grow', 1);
+like $d->log, qr/table grows" cause=full/, 'room to grow: it was full';
 $watch->stop;
 
 my $over = $began + $LEASE * 1.02e6 + 100e6;
