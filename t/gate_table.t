@@ -247,6 +247,7 @@ sub damaged {
 
     $table->stop;
     copy($path, "$home/saved") or die $!;
+    link $path, "$home/original" or die $!;
     $damage->($path);
     $nginx->reload;
 
@@ -255,16 +256,37 @@ sub damaged {
     unlike(answer($revoked), qr/204/, "$name: a revoked key");
     unlike(answer($unknown), qr/204/, "$name: an unknown key");
 
+    # the file itself, with what was in it: a copy would be refused
     unlink $path;
-    copy("$home/saved", "$path.new") or die $!;
-    chmod 0640, "$path.new";
-    rename "$path.new", $path or die $!;
+    overwrite("$home/original", 0, content("$home/saved"));
+    truncate "$home/original", -s "$home/saved" or die $!;
+    chmod 0640, "$home/original";
+    rename "$home/original", $path or die $!;
 
     Apikey::Process::wait_for(
         sub { answer($key) eq '204' || do { $nginx->reload; 0 } }, 10,
         "the table to be good again after: $name");
 
     return;
+}
+
+sub copied {
+    my ($path) = @_;
+
+    copy($path, "$home/copy") or die $!;
+    chmod 0640, "$home/copy";
+    rename "$home/copy", $path or die $!;
+
+    return;
+}
+
+sub content {
+    my ($path) = @_;
+
+    open my $file, '<:raw', $path or die "$path: $!";
+    local $/;
+
+    return scalar readline $file;
 }
 
 sub overwrite {
@@ -297,9 +319,11 @@ damaged('control: a deadline of zeros', 'control',
         sub { overwrite($_[0], 64, "\0" x 8) }, qr/^503 /);
 damaged('control: a generation that is not there', 'control',
         sub { overwrite($_[0], 72, "\1\0\0\0\0\0\0\0") }, $closed);
+damaged('control: a copy of itself', 'control', \&copied, $closed);
 damaged('control writable by anybody', 'control',
         sub { chmod 0666, $_[0] }, $closed);
 
+damaged('generation: a copy of itself', 'keys', \&copied, $closed);
 damaged('generation truncated to nothing', 'keys',
         sub { truncate $_[0], 0 }, $closed);
 damaged('generation truncated', 'keys',

@@ -152,7 +152,7 @@ sub hex_number { return unpack 'Q>', pack 'H*', $_[0] }
 sub relayout {
     my ($file) = @_;
 
-    my $size = $file =~ /control$/ ? 48 : 104;
+    my $size = $file =~ /control$/ ? 56 : 112;
 
     my ($head, $check);
 

@@ -276,8 +276,8 @@ typedef struct {
     uint8_t  boot_id[16]; /* of the kernel: deadlines of another boot are
                              meaningless */
     uint64_t created;     /* microseconds of CLOCK_BOOTTIME */
+    uint64_t inode;       /* of this file: a copy has another */
     uint64_t check;       /* apikey_check() of all before it */
-    uint8_t  pad0[8];
 
     /* read by every decision */
     apikey_word_t deadline;   /* sealed; microseconds of CLOCK_BOOTTIME */
@@ -311,8 +311,9 @@ typedef struct {
     uint64_t size;    /* of the file; it never shrinks */
     uint8_t  epoch[APIKEY_EPOCH_LEN]; /* of the store it was built from */
     uint64_t seed[4];                 /* random, odd; of apikey_slot_home() */
+    uint64_t inode;                   /* of this file: a copy has another */
     uint64_t check;                   /* apikey_check() of all before it */
-    uint8_t  pad0[16];
+    uint8_t  pad0[8];
 
     apikey_word_t retired; /* not zero: look into the current generation */
     uint8_t       pad1[56];
@@ -402,13 +403,13 @@ typedef struct {
 
 _Static_assert(sizeof(apikey_word_t) == 8, "atomic words are plain words");
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "atomic words need no lock");
-_Static_assert(offsetof(apikey_control_t, check) == 48, "layout");
+_Static_assert(offsetof(apikey_control_t, check) == 56, "layout");
 _Static_assert(offsetof(apikey_control_t, deadline) == 64, "layout");
 _Static_assert(offsetof(apikey_control_t, changes) == 128, "layout");
 _Static_assert(offsetof(apikey_control_t, daemon) == 192, "layout");
 _Static_assert(offsetof(apikey_control_t, figure) == 320, "layout");
 _Static_assert(sizeof(apikey_control_t) <= APIKEY_CONTROL_SIZE, "layout");
-_Static_assert(offsetof(apikey_generation_t, check) == 104, "layout");
+_Static_assert(offsetof(apikey_generation_t, check) == 112, "layout");
 _Static_assert(offsetof(apikey_generation_t, retired) == 128, "layout");
 _Static_assert(offsetof(apikey_generation_t, records_used) == 192, "layout");
 _Static_assert(sizeof(apikey_generation_t) <= APIKEY_GENERATION_HEAD,

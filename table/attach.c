@@ -182,7 +182,7 @@ apikey_table_attach_control(apikey_table_t *table)
         return apikey_table_errno(errno);
     }
 
-    error = apikey_valid_control(page, boot);
+    error = apikey_valid_control(page, boot, st.st_ino);
     if (error != APIKEY_TABLE_OK) {
         munmap(page, APIKEY_CONTROL_SIZE);
         return error;
@@ -233,7 +233,8 @@ attach_generation(apikey_table_t *table, uint64_t word)
     /* what is checked is the copy, and only the copy is used */
     memcpy(&head, map, offsetof(apikey_generation_t, pad0));
 
-    error = apikey_valid_generation(&head, number, (uint64_t) st.st_size);
+    error = apikey_valid_generation(&head, number, (uint64_t) st.st_size,
+                                    st.st_ino);
     if (error != APIKEY_TABLE_OK) {
         munmap(map, (size_t) st.st_size);
         return error;

@@ -374,7 +374,7 @@ adopt_control(apikey_directory_t *directory,
             goto failed;
         }
 
-        valid = apikey_valid_control(*control, boot);
+        valid = apikey_valid_control(*control, boot, st.st_ino);
         ours = (*control)->magic == APIKEY_CONTROL_MAGIC
                || (*control)->magic == 0;
 
@@ -426,7 +426,7 @@ failed:
 
 static void
 fill_control(apikey_control_t *control,
-             const uint8_t     boot[static APIKEY_BOOT_ID_LEN])
+             const uint8_t boot[static APIKEY_BOOT_ID_LEN], uint64_t inode)
 {
     control->magic = APIKEY_CONTROL_MAGIC;
     control->endian = APIKEY_ENDIAN_TAG;
@@ -434,6 +434,7 @@ fill_control(apikey_control_t *control,
     control->size = APIKEY_CONTROL_SIZE;
     memcpy(control->boot_id, boot, APIKEY_BOOT_ID_LEN);
     control->created = apikey_boottime();
+    control->inode = inode;
     control->check = apikey_check(control, offsetof(apikey_control_t, check));
 
     atomic_store_explicit(&control->deadline, apikey_seal(0),
@@ -483,7 +484,7 @@ create_control(apikey_directory_t *directory,
         goto failed;
     }
 
-    fill_control(control, boot);
+    fill_control(control, boot, st.st_ino);
 
     apikey_failpoint("control-filled");
 
@@ -551,8 +552,9 @@ apikey_directory_unmap(apikey_control_t *control)
 int
 apikey_directory_sound(const apikey_control_t *control)
 {
-    /* whatever boot it says: its check covers that */
-    return apikey_valid_control(control, control->boot_id) == APIKEY_TABLE_OK;
+    /* whatever boot and file it says: its check covers that */
+    return apikey_valid_control(control, control->boot_id, control->inode)
+           == APIKEY_TABLE_OK;
 }
 
 

@@ -266,7 +266,8 @@ apikey_gen_adopt(apikey_gen_t *gen, int dir, uint64_t number)
     if (apikey_valid_file(&st, geteuid(), APIKEY_GENERATION_HEAD)
             != APIKEY_TABLE_OK
         || pread(gen->fd, &head, sizeof(head), 0) != sizeof(head)
-        || apikey_valid_generation(&head, number, (uint64_t) st.st_size)
+        || apikey_valid_generation(&head, number, (uint64_t) st.st_size,
+                                   st.st_ino)
                != APIKEY_TABLE_OK)
     {
         goto nothing;
@@ -320,7 +321,7 @@ apikey_gen_sound(const apikey_gen_t *gen, int dir)
                                 gen_file(gen->slots, gen->records))
                   == APIKEY_TABLE_OK
            && apikey_valid_generation(gen->head, gen->number,
-                                      (uint64_t) st.st_size)
+                                      (uint64_t) st.st_size, st.st_ino)
                   == APIKEY_TABLE_OK;
 }
 
@@ -328,7 +329,13 @@ apikey_gen_sound(const apikey_gen_t *gen, int dir)
 apikey_write_t
 apikey_gen_seal(apikey_gen_t *gen)
 {
+    struct stat          st;
     apikey_generation_t *head;
+
+    if (fstat(gen->fd, &st) == -1) {
+        gen_error(gen, "cannot look at it", errno);
+        return APIKEY_WRITE_ERROR;
+    }
 
     /* room to follow changes in before the first growth */
     if (gen->records - gen->used < GEN_STEP / 8
@@ -351,6 +358,7 @@ apikey_gen_seal(apikey_gen_t *gen)
     head->size = gen_file(gen->slots, gen->records);
     memcpy(head->epoch, gen->epoch, APIKEY_EPOCH_LEN);
     memcpy(head->seed, gen->seed, sizeof(gen->seed));
+    head->inode = st.st_ino;
 
     apikey_failpoint("seal-check");
 

@@ -34,6 +34,8 @@ apikey_table_strerror(apikey_table_error_t error)
         return "it is truncated or damaged: restart apikey-sync to rebuild it";
     case APIKEY_TABLE_OTHER_BOOT:
         return "it was left by an earlier boot: is apikey-sync running?";
+    case APIKEY_TABLE_COPY:
+        return "it is a copy of the file that apikey-sync writes to: refused";
     case APIKEY_TABLE_SYSTEM:
         return "a system error (memory, file descriptors) kept it from being "
                "read";
@@ -146,7 +148,8 @@ apikey_valid_file(const struct stat *st, uid_t owner, uint64_t size)
 
 apikey_table_error_t
 apikey_valid_control(const apikey_control_t *page,
-                     const uint8_t           boot[static APIKEY_BOOT_ID_LEN])
+                     const uint8_t           boot[static APIKEY_BOOT_ID_LEN],
+                     uint64_t                inode)
 {
     if (page->magic == 0) {
         return APIKEY_TABLE_DAMAGED;
@@ -168,13 +171,17 @@ apikey_valid_control(const apikey_control_t *page,
         return APIKEY_TABLE_OTHER_BOOT;
     }
 
+    if (page->inode != inode) {
+        return APIKEY_TABLE_COPY;
+    }
+
     return APIKEY_TABLE_OK;
 }
 
 
 apikey_table_error_t
 apikey_valid_generation(const apikey_generation_t *head, uint64_t generation,
-                        uint64_t file_size)
+                        uint64_t file_size, uint64_t inode)
 {
     if (head->magic == 0) {
         return APIKEY_TABLE_DAMAGED;
@@ -197,6 +204,10 @@ apikey_valid_generation(const apikey_generation_t *head, uint64_t generation,
                != APIKEY_GENERATION_HEAD + head->slots * APIKEY_SLOT_SIZE)
     {
         return APIKEY_TABLE_DAMAGED;
+    }
+
+    if (head->inode != inode) {
+        return APIKEY_TABLE_COPY;
     }
 
     return APIKEY_TABLE_OK;

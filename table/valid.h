@@ -22,6 +22,7 @@ typedef enum {
     APIKEY_TABLE_UNSAFE,     /* group or others may write it */
     APIKEY_TABLE_DAMAGED,    /* truncated, or a check does not fit */
     APIKEY_TABLE_OTHER_BOOT, /* left by an earlier boot of this machine */
+    APIKEY_TABLE_COPY,       /* sound, but not the file that is written to */
     APIKEY_TABLE_SYSTEM,     /* any other system error */
     APIKEY_TABLE_CROWDED /* too many slots or generations to look through */
 } apikey_table_error_t;
@@ -43,18 +44,23 @@ apikey_table_error_t apikey_valid_rights(const struct stat *st, uid_t owner);
 apikey_table_error_t
 apikey_valid_file(const struct stat *st, uid_t owner, uint64_t size);
 
-/* page points to at least APIKEY_CONTROL_SIZE bytes. */
+/*
+ * page points to at least APIKEY_CONTROL_SIZE bytes; inode is the file's.  A
+ * page under another inode is a copy: nothing that the daemon writes, be it
+ * the end of a lease, comes to be seen there.
+ */
 apikey_table_error_t
 apikey_valid_control(const apikey_control_t *page,
-                     const uint8_t           boot[static APIKEY_BOOT_ID_LEN]);
+                     const uint8_t           boot[static APIKEY_BOOT_ID_LEN],
+                     uint64_t                inode);
 
 /*
  * head points to a header page, or to a copy of the part before its check and
- * the check; file_size is what fstat(2) says.
+ * the check; file_size and inode are what fstat(2) says.
  */
 apikey_table_error_t
 apikey_valid_generation(const apikey_generation_t *head, uint64_t generation,
-                        uint64_t file_size);
+                        uint64_t file_size, uint64_t inode);
 
 /*
  * record points to `size` bytes, copied or not, that are in bounds.  1 if its

@@ -183,16 +183,32 @@ flipped_bits_in_the_records(void **state)
 }
 
 
+/* Gives the header page of a generation what a copy of it lacks. */
+static void
+pose_as_original(char *page, int fd)
+{
+    struct stat         st;
+    apikey_generation_t head;
+
+    assert_int_equal(fstat(fd, &st), 0);
+    memcpy(&head, page, sizeof(head));
+    head.inode = st.st_ino;
+    head.check = apikey_check(&head, offsetof(apikey_generation_t, check));
+    memcpy(page, &head, sizeof(head));
+}
+
+
 static void
 truncated_anywhere(void **state)
 {
     fixture_t  *f = *state;
     off_t       at;
     struct stat st;
-    char        path[256], copy[256];
+    char        path[256], copy[256], buffer[8192];
     int         fd = sound(f, "keys.1");
 
     assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(pread(fd, buffer, sizeof(buffer), 0), sizeof(buffer));
     snprintf(path, sizeof(path), "%s/keys.1", f->path);
     snprintf(copy, sizeof(copy), "%s/keys.2", f->path);
 
@@ -200,15 +216,11 @@ truncated_anywhere(void **state)
     assert_int_equal(rename(path, copy), 0);
 
     for (at = 0; at < st.st_size; at += at < 8192 ? 64 : 65536 - 64) {
-        char  buffer[65536];
-        off_t done;
-        int   out = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0640);
+        size_t size = (size_t) (at < 8192 ? at : 8192);
+        int    out = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0640);
 
-        for (done = 0; done < at && done < 8192; done += 64) {
-            assert_int_equal(pread(fd, buffer, 64, done), 64);
-            assert_int_equal(pwrite(out, buffer, 64, done), 64);
-        }
-
+        pose_as_original(buffer, out);
+        assert_int_equal(pwrite(out, buffer, size, 0), (ssize_t) size);
         assert_int_equal(ftruncate(out, at), 0);
         close(out);
 
@@ -218,6 +230,35 @@ truncated_anywhere(void **state)
 
     assert_int_equal(rename(copy, path), 0);
     close(fd);
+}
+
+
+/* Sound to the last byte, but nobody writes to it any more. */
+static void
+copies(void **state)
+{
+    static const char *const names[] = { "control", "keys.1" };
+    fixture_t               *f = *state;
+    size_t                   i;
+    char                     command[1024];
+
+    close(sound(f, "keys.1"));
+
+    for (i = 0; i < 2; i++) {
+        snprintf(command, sizeof(command),
+                 "cd '%s' && mv %s original && cp -p original %s", f->path,
+                 names[i], names[i]);
+        assert_int_equal(system(command), 0);
+
+        nothing_wrong_is_allowed(f, names[i], 0);
+        assert_false(fixture_allows(f, ENABLED));
+        assert_int_equal(f->table.error, APIKEY_TABLE_COPY);
+
+        snprintf(command, sizeof(command), "cd '%s' && mv original %s",
+                 f->path, names[i]);
+        assert_int_equal(system(command), 0);
+        assert_true(fixture_allows_soon(f, ENABLED));
+    }
 }
 
 
@@ -352,6 +393,7 @@ main(void)
         damage(flipped_bits_in_the_slots),
         damage(flipped_bits_in_the_records),
         damage(truncated_anywhere),
+        damage(copies),
         damage(zeroed_and_erased_pages),
         damage(noise),
         damage(files_that_are_no_files),
