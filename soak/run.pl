@@ -5,7 +5,8 @@
 #
 # In the environment: SEED (of the first round; each next one has the next
 # number), MINUTES, ROUND (seconds of faults in a round), EDGES, CLIENTS (of an
-# edge), CHANGERS.  Ends with 1 if there was a violation.
+# edge), CHANGERS, FAULTS (names, if not all).  Ends with 1 if there was a
+# violation.
 
 use strict;
 use warnings;
@@ -28,6 +29,7 @@ my %opt     = (
     edges    => $ENV{EDGES}    || 3,
     clients  => $ENV{CLIENTS}  || 2,
     changers => $ENV{CHANGERS} || 4,
+    faults   => $ENV{FAULTS}   // '',
     dir      => "$build/soak",
 );
 
@@ -38,7 +40,7 @@ my $rounds = 0;
 my (%total, %rules);
 
 print "soak: SEED=$seed MINUTES=$minutes ROUND=$opt{seconds} EDGES=$opt{edges} "
-    . "CLIENTS=$opt{clients} CHANGERS=$opt{changers}\n";
+    . "CLIENTS=$opt{clients} CHANGERS=$opt{changers} FAULTS='$opt{faults}'\n";
 
 while (!$rounds || Soak::History::now() < $begin + 60 * $minutes) {
     round($seed + $rounds++);

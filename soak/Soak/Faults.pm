@@ -82,6 +82,13 @@ $FAULT{trickle} = {
     end    => sub { link_rule(@_, slow => undef) },
 };
 
+# Answers that are none of the protocol.
+$FAULT{garble} = {
+    weight => 2, place => 'link', for => [ 0.05, 1 ],
+    begin  => sub { link_rule(@_, garble => 1) },
+    end    => sub { link_rule(@_, garble => 0) },
+};
+
 $FAULT{deaf} = {
     weight => 3, place => 'link', for => [ 1, 5 ],
     begin  => sub { link_rule(@_, lose => 1) },
@@ -457,6 +464,13 @@ $FAULT{read_only} = {
         $_->bright('its store takes no writes') for $round->edges;
         $round->store->primary->ok(qw(CONFIG SET min-replicas-to-write 0));
     },
+};
+
+# Has no memory left: takes revokes and renewals all the same.
+$FAULT{full} = {
+    weight => 2, place => 'store', for => [ 0.1, 2.5 ],
+    begin  => sub { $_[0]->store->primary->ok(qw(CONFIG SET maxmemory 1mb)) },
+    end    => sub { $_[0]->store->primary->ok(qw(CONFIG SET maxmemory 0)) },
 };
 
 $FAULT{trim} = {

@@ -10,7 +10,8 @@ package Soak::Round;
 #
 # The history goes to `dir` if there was a violation, lines of text to `say`.
 # More options: clients (of an edge), changers, pause (seconds between two
-# requests of a client), bound (seconds in which an edge has to heal).
+# requests of a client), bound (seconds in which an edge has to heal), faults
+# (the names of those that may happen, blanks between; all if it is empty).
 
 use strict;
 use warnings;
@@ -41,6 +42,7 @@ sub run {
         changers => 3,
         pause    => 0.002,
         bound    => 10,
+        faults   => '',
         say      => sub { },
         %opt,
         names    => [ map { "e$_" } 1 .. $opt{edges} ],
@@ -53,7 +55,7 @@ sub run {
         seed    => $self->{seed},
         seconds => $self->{seconds},
         edges   => $self->{names},
-        faults  => \%Soak::Faults::FAULT,
+        faults  => $self->faults,
     ) ];
 
     my $result = eval {
@@ -68,6 +70,20 @@ sub run {
     die $error if !$result;
 
     return $result;
+}
+
+# By name: all, or those that were asked for.
+sub faults {
+    my ($self) = @_;
+
+    my @names = split ' ', $self->{faults};
+    my @wrong = grep { !$Soak::Faults::FAULT{$_} } @names;
+
+    die "no fault is named @wrong; there are: "
+        . join(' ', sort keys %Soak::Faults::FAULT) . "\n" if @wrong;
+
+    return { map { $_ => $Soak::Faults::FAULT{$_} }
+             @names ? @names : keys %Soak::Faults::FAULT };
 }
 
 sub admin { return $_[0]{admin} }
@@ -265,7 +281,7 @@ sub turn {
             }
         }
 
-        if ($step->{ended} && (!$fault->{mended} || $fault->{mended}->($self, $step))) {
+        if ($step->{ended} && $self->mended($step)) {
             $self->fault_ends($step);
         } else {
             push @on, $step;
@@ -276,6 +292,20 @@ sub turn {
     $self->watch($_) for $self->edges;
 
     return;
+}
+
+sub mended {
+    my ($self, $step) = @_;
+
+    my $mended = $Soak::Faults::FAULT{ $step->{fault} }{mended} or return 1;
+    my $now    = Soak::History::now();
+
+    # it costs something to look
+    return 0 if $now < ($step->{look} // 0);
+
+    $step->{look} = $now + 0.05;
+
+    return $mended->($self, $step);
 }
 
 # As a service manager does: starts the daemon again if it died.  It may only
@@ -476,7 +506,8 @@ sub keep {
     my $base = "$self->{dir}/$seed";
 
     Soak::History::write("$base.history", $history,
-        "SEED=$seed ROUND=$self->{seconds} EDGES=" . $self->edges,
+        "SEED=$seed ROUND=$self->{seconds} EDGES=" . $self->edges
+            . " FAULTS='$self->{faults}'",
         'The schedule:', (map { Soak::Schedule::text($_) } @{ $self->{plan} }),
         'Violations:', map { $_->{text} } @found);
 
