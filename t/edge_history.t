@@ -1,5 +1,5 @@
-# Rounds of the soak, short and with seeds that do not change: two edges with
-# their daemons, Redis with a replica, clients and changes, under faults; no
+# Rounds of the soak, short and with seeds and faults that do not change: two
+# edges with their daemons, Redis with a replica, clients and changes; no
 # history may hold a violation.  `make soak` is the long form; docs/internals.md
 # says how to look into a history.
 
@@ -13,10 +13,16 @@ use Test::More;
 use Apikey::Process;
 use Soak::Round;
 
-for my $seed (219, 2939) {
+for my $row (
+    [ 704, 'failover kill hole copy_all worker_stop lossy' ],
+    [ 862, 'flush failpoint worker_kill zero_keys refuse stop reload admin_reset' ],
+) {
+    my ($seed, $faults) = @$row;
+
     my @said;
     my $result = Soak::Round->run(
         seed     => $seed,
+        faults   => $faults,
         seconds  => 8,
         edges    => 2,
         clients  => 1,

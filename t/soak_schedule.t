@@ -24,10 +24,14 @@ is_deeply [ plan_of(1) ], [ plan_of(1) ], 'the same seed: the same schedule';
 
 srand 5;
 rand;
-is_deeply [ map { Soak::Schedule::text($_) } (plan_of(1, seconds => 8))[0, 1] ],
+is_deeply [ map { Soak::Schedule::text($_) } plan_of(1, seconds => 6, faults => {
+        one   => { weight => 2, place => 'link',  for => [ 0.5, 1 ] },
+        other => { weight => 1, place => 'store', for => [ 1,   2 ] },
+    }) ],
     [
-        '  0.022 s  pause     *   for 1.640 s, draw 0.812',
-        '  0.826 s  hole      e2  for 0.889 s, draw 0.688',
+        '  0.022 s  one       e2  for 0.821 s, draw 0.812',
+        '  1.768 s  one       e2  for 0.891 s, draw 0.438',
+        '  4.023 s  one       e1  for 0.866 s, draw 0.442',
     ], 'on every machine';
 
 isnt join(' ', map { $_->{fault} } plan_of(1)),

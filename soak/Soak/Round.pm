@@ -124,7 +124,8 @@ sub begin {
     $self->{store} = Soak::Store->start($self->{seed});
     $self->{admin} = $self->{store}->link;
 
-    my $ctl = $self->ctl;
+    my $ctl   = $self->ctl;
+    my $begin = Soak::History::now();
 
     $ctl->ok('init', '--lease=' . 1000 * LEASE . 'ms');
     $ctl->ok(qw(member add ada --name=Ada --tenant=ten_1));
@@ -136,6 +137,10 @@ sub begin {
     } @{ $self->{names} } ];
     $self->{feed} = Soak::Feed->new("$work/feed");
     $self->steady_key($ctl);
+    $self->{log}->put(fault => {
+        edge => '*', begin => $begin, end => Soak::History::now(),
+        why  => 'they start',
+    });
 
     for my $n (1 .. $self->{changers}) {
         push @{ $self->{changer} }, Soak::Changer->start(
