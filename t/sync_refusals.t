@@ -95,7 +95,12 @@ my $busy = $r->connect;
 
 $f->row('busy', over => 1,
     provoke => sub { $busy->send('EVAL', 'while true do end', 0) },
-    heal    => sub { $r->ok('SCRIPT', 'KILL') });
+    heal    => sub {
+        $r->ok('SCRIPT', 'KILL');
+
+        # it is not over at once
+        Apikey::Process::wait_for(sub { $r->call('PING') eq 'PONG' }, 10, 'the script to end');
+    });
 
 # ---- a server that is full ---------------------------------------------------
 
@@ -128,9 +133,9 @@ $f->row('oom', over => 1,
 
 # ---- files that take long to be read -----------------------------------------
 
-$r->ok('DEBUG', 'POPULATE', 20_000, 'filler');
+$r->ok('DEBUG', 'POPULATE', 500, 'filler');
 $r->ok('SAVE');
-push @{ $r->{conf} }, '--key-load-delay', '150', '--aclfile', acl_file();
+push @{ $r->{conf} }, '--key-load-delay', '6000', '--aclfile', acl_file();
 $f->row('loading', over => 1, provoke => sub { $r->kill9->start_again });
 
 sub acl_file {
