@@ -180,10 +180,25 @@ conflict_put(apikey_held_list_t *list, const apikey_record_t *record,
 }
 
 
+/* 1 if the revocation is of a change that we are on our way to: its message
+   was faster than this one, and took effect at once. */
+static int
+conflict_overtaken(const apikey_sync_t *sync, const apikey_record_t *record,
+                   const apikey_table_revocation_t *held)
+{
+    return held->version > record->version && held->stamp >= record->updated
+           && held->version <= sync->follow.want;
+}
+
+
 void
 apikey_conflicts_put(apikey_sync_t *sync, const apikey_record_t *record,
                      const apikey_table_revocation_t *held)
 {
+    if (held->version != 0 && conflict_overtaken(sync, record, held)) {
+        return;
+    }
+
     if (held->version != 0) {
         apikey_log(
             APIKEY_LOG_ERROR,

@@ -6,6 +6,7 @@ use warnings;
 
 use lib 't/lib';
 
+use Digest::SHA qw(sha256_hex);
 use Test::More;
 
 use Apikey::Fault;
@@ -76,6 +77,25 @@ for ([ 'lost', 'lose', 'lost', 0.1 ], [ 'lost', 'lose', 'lost', 1 ],
 
     is_deeply \@grew, \@want, "$name: each is counted, and as what it is";
     is $d->control->{snapshots}, 1, "$name: the log was enough";
+}
+
+# a revoke that overtakes the enable before it is no quarrel with the store
+{
+    my @keys = map { $r->create(digest => sha256_hex("late$_"), status => 'disabled') } 1 .. 10;
+
+    $f->healthy('with more keys');
+    $proxy->set(swap => 1);
+
+    for my $key (@keys) {
+        $r->set_status($key->{id}, $_) for qw(enabled revoked);
+        $d->wait_for_status($key->{digest}, 'revoked');
+    }
+
+    $proxy->set(swap => 0);
+    $f->toggle;
+    $f->healthy('revokes that overtook');
+    unlike $d->log, qr/brings back a revoked key/, 'a revoke that overtook: no alarm';
+    is $d->control->{conflicts}, 0, 'a revoke that overtook: no conflict';
 }
 
 sub index_of {
