@@ -13,8 +13,11 @@
 
 #include "table/failpoint.h"
 
-/* Entries read at once: pushes wait for as long as it takes to apply them. */
-#define FOLLOW_PAGE "100"
+/* Entries read at once.  Pushes wait for as long as it takes to apply them; but
+   who is far behind must read faster than changes are made. */
+#define FOLLOW_PAGE     "100"
+#define FOLLOW_PAGE_FAR "1000"
+#define FOLLOW_FAR      1000 /* versions */
 
 /* A renewal may tell of a version some moments before its push arrives. */
 #define FOLLOW_GRACE 10 /* milliseconds */
@@ -602,6 +605,10 @@ apikey_follow_step(apikey_sync_t *sync)
     }
 
     follow->gap = sync->verified && !follow->replay;
+    if (follow->want > sync->at.version + FOLLOW_FAR) {
+        argv[1] = FOLLOW_PAGE_FAR;
+    }
+
     follow->life = sync->life;
     follow->from = sync->at;
     follow->from_want = follow->want;

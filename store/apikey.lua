@@ -615,34 +615,47 @@ end
 -- order of the versions, from behind the cursor.  A key keeps its version
 -- when its status changes, so nothing is missed or met twice in between.
 local function by_version(sets, newest_first, cursor, limit)
-    local entries = {}
+    local lists, at, score = {}, {}, {}
 
-    for _, set in ipairs(sets) do
-        local found
-
+    for i, set in ipairs(sets) do
         if newest_first then
-            found = redis.call('ZRANGE', set, cursor and '(' .. cursor
-                               or '+inf', '-inf', 'BYSCORE', 'REV',
-                               'LIMIT', 0, limit, 'WITHSCORES')
+            lists[i] = redis.call('ZRANGE', set, cursor and '(' .. cursor
+                                  or '+inf', '-inf', 'BYSCORE', 'REV',
+                                  'LIMIT', 0, limit, 'WITHSCORES')
         else
-            found = redis.call('ZRANGE', set, cursor and '(' .. cursor
-                               or '-inf', '+inf', 'BYSCORE',
-                               'LIMIT', 0, limit, 'WITHSCORES')
+            lists[i] = redis.call('ZRANGE', set, cursor and '(' .. cursor
+                                  or '-inf', '+inf', 'BYSCORE',
+                                  'LIMIT', 0, limit, 'WITHSCORES')
         end
 
-        for i = 1, #found, 2 do
-            entries[#entries + 1] = { found[i], tonumber(found[i + 1]) }
-        end
+        at[i], score[i] = 1, tonumber(lists[i][2])
     end
 
-    if #sets > 1 then
-        table.sort(entries, function(a, b)
-            if newest_first then
-                return a[2] > b[2]
-            end
+    -- Each is sorted: the next one is the first of one of them.
+    local entries = {}
 
-            return a[2] < b[2]
-        end)
+    for n = 1, limit do
+        local next_one
+
+        for i in ipairs(lists) do
+            if score[i] and (not next_one
+                             or newest_first and score[i] > score[next_one]
+                             or not newest_first
+                                and score[i] < score[next_one])
+            then
+                next_one = i
+            end
+        end
+
+        if not next_one then
+            break
+        end
+
+        local list, from = lists[next_one], at[next_one]
+
+        entries[n] = { list[from], score[next_one] }
+        at[next_one] = from + 2
+        score[next_one] = tonumber(list[from + 3])
     end
 
     return entries
