@@ -181,8 +181,11 @@ test: all failpoints units tools deps-run deps-test ## run the tests; TESTS=t/on
 	APIKEY_BUILD=$(abspath $(BUILD)) CMOCKA_MESSAGE_OUTPUT=TAP \
 	    prove -It/lib -j$(JOBS) --timer $(PROVE_FLAGS) $(TESTS)
 
-bench-toggle: all benches deps-run ## how fast a change is refused, beside raw PUBLISH
-	@APIKEY_BUILD=$(abspath $(BUILD)) perl bench/toggle.pl
+bench-revoke: all benches tools deps-run ## how fast a revoked key is refused, idle and busy
+	@APIKEY_BUILD=$(abspath $(BUILD)) perl bench/revoke.pl
+
+bench-wait: all benches tools deps-run ## how soon a change is proven, and an edge back after kill -9
+	@APIKEY_BUILD=$(abspath $(BUILD)) perl bench/wait.pl
 
 bench-hot: all benches deps-run deps-bench ## what `apikey on` costs a request
 	@APIKEY_BUILD=$(abspath $(BUILD)) perl bench/hot.pl
@@ -208,7 +211,7 @@ lint: deps-lint all ## static checks of C, Perl, Lua and shell; layout
 	luac5.1 -p store/apikey.lua
 	shellcheck $(SHELL_SH)
 	@for file in $(PERL); do \
-	    perl -It/lib -Idemo -Isoak -c $$file 2>&1 | grep -v 'syntax OK$$' && exit 1; \
+	    perl -It/lib -Idemo -Isoak -Ibench -c $$file 2>&1 | grep -v 'syntax OK$$' && exit 1; \
 	done; true
 
 format: deps-lint ## lay out the plain C (the module is laid out by hand)
@@ -238,6 +241,6 @@ help: ## this list
 
 .PHONY: all programs module units tools benches deps deps-build deps-run \
         deps-test deps-lint deps-bench demo up down failpoints test \
-        soak soak-torn bench-toggle bench-hot lint format install clean help FORCE
+        soak soak-torn bench-revoke bench-wait bench-hot lint format install clean help FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:

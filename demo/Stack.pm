@@ -27,7 +27,8 @@ use constant PROCESSES => qw(redis sync nginx);
 my $ROOT = Cwd::abs_path(dirname(__FILE__) . '/..');
 
 # dir: where everything lies; conf: nginx configuration for the gate's server
-# block; workers: of nginx; lease: as for `apikeyctl init`.
+# block; workers: of nginx; lease: as for `apikeyctl init`; table: a directory
+# for the table, if not below dir.
 sub new {
     my ($class, %self) = @_;
 
@@ -66,12 +67,17 @@ sub start {
 
     my $dir = $self->{dir};
 
-    make_path(map { "$dir/$_" } qw(redis table state nginx));
-    chmod 0755, $dir, "$dir/table" or die "$dir: $!\n";
+    make_path(map { "$dir/$_" } qw(redis state nginx));
+    chmod 0755, $dir or die "$dir: $!\n";
+
+    if (!$self->{table}) {
+        $self->{table} = "$dir/table";
+        make_path($self->{table});
+        chmod 0755, $self->{table} or die "$self->{table}: $!\n";
+    }
 
     $self->{sockets} = $self->place_for_sockets;
     $self->{pepper}  = "$dir/pepper";
-    $self->{table}   = "$dir/table";
     $self->{redis}   = "$self->{sockets}/redis.sock";
     $self->{url}     = "unix://$self->{redis}";
 
