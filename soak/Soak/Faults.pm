@@ -150,7 +150,7 @@ $FAULT{second} = {
 
         $round->complain('second', "a second daemon on the table of "
                          . "$step->{edge} did not end with 1")
-            if !$process->wait(5) || $process->exit_code != 1;
+            if !$process->wait(15) || $process->exit_code != 1;
         $process->stop;
     },
 };
@@ -505,11 +505,13 @@ sub freeze {
 
     kill 'STOP', $pid or return 0;
 
-    return Apikey::Process::wait_for(sub {
-        open my $stat, '<', "/proc/$pid/stat" or return 1;
+    my $state = Apikey::Process::wait_for(sub {
+        open my $stat, '<', "/proc/$pid/stat" or return 'gone';
 
-        return (readline($stat) // ') T') =~ /\) T/;
-    }, 5, "process $pid to stop");
+        return (readline($stat) // '') =~ /\) ([TZX])/ ? $1 : 0;
+    }, 10, "process $pid to stop");
+
+    return $state eq 'T';
 }
 
 1;

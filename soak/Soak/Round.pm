@@ -228,9 +228,17 @@ sub go_through {
     for (;;) {
         my $at = Soak::History::now() - $begin;
 
-        last if $at > $self->{seconds} && !@plan;
+        last if $at > $self->{seconds};
 
-        $self->fault_begins(shift @plan) while @plan && $plan[0]{at} <= $at;
+        # on a busy machine one may still be on where the next is to begin
+        my $step = first { $_->{at} <= $at && !$self->busy($_) } @plan;
+
+        if ($step) {
+            @plan = grep { $_ != $step } @plan;
+            $self->fault_begins($step);
+            next;
+        }
+
         $self->turn;
 
         if ($at >= $self->{progress}) {
@@ -242,6 +250,19 @@ sub go_through {
     }
 
     return;
+}
+
+# Is a fault of the same place on?
+sub busy {
+    my ($self, $step) = @_;
+
+    return grep { place($_) eq place($step) } @{ $self->{on} };
+}
+
+sub place {
+    my ($step) = @_;
+
+    return "$Soak::Faults::FAULT{ $step->{fault} }{place} $step->{edge}";
 }
 
 sub fault_begins {
