@@ -14,6 +14,8 @@ use Stack;
 
 use constant MEMORY => '/dev/shm';
 
+my $running;
+
 sub new {
     my ($class, %self) = @_;
 
@@ -40,6 +42,7 @@ CONF
 
     $SIG{$_} = sub { exit 130 } for qw(INT TERM HUP);
     $self->{stack}->lock;
+    $running = $self;
     $self->{stack}->start;
     $self->{stack}->stop_process('sync');
     $self->{stack}->ctl('member', 'add', 'bench', '--name', 'bench',
@@ -48,19 +51,18 @@ CONF
     return $self;
 }
 
-sub DESTROY {
-    my ($self) = @_;
+# Not left to the object's end: by then its parts may be gone.
+END {
+    my $status = $?;
 
-    my $stack = $self->{stack};
+    if ($running && $running->{stack}{lock}) {
+        my $stack = $running->{stack};
 
-    local ($?, $!, $@);
-
-    if ($stack && $stack->{lock}) {
-        $stack->stop_process($_) for keys %{ $self->{edges} };
+        $stack->stop_process($_) for keys %{ $running->{edges} };
         $stack->stop;
     }
 
-    return;
+    $? = $status;
 }
 
 # A directory for a table, as systemd makes /run/apikey.
