@@ -22,7 +22,6 @@ sub new {
     my $self = bless { store => '{apikey}', lease => '10m', %self }, $class;
     my $build = $ENV{APIKEY_BUILD} || "$FindBin::Bin/../build";
 
-    $self->{build} = $build;
     $self->{edges} = {};
 
     $self->{stack} = Stack->new(
