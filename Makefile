@@ -78,12 +78,12 @@ $(BUILD)/bin/apikey-sync: $(call objects,store-sync) $(STORE) $(TABLE)
 $(BUILD)/bin/apikey-sync: LIBS = -lhiredis -ljansson -luv
 
 $(BUILD)/bin/apikeyctl: $(call objects,admin/ctl) $(OPS) $(STORE) $(KEY) $(TABLE)
-$(BUILD)/bin/apikeyctl: LIBS = -lhiredis -ljansson -lsodium
+$(BUILD)/bin/apikeyctl: LIBS = -lhiredis -ljansson -lsodium -lmd
 
 $(UNITS): $(BUILD)/%: $(BUILD)/obj/%.o $(OPS) $(STORE) $(TABLE) $(KEY)
 $(TOOLS) $(BENCHES): $(BUILD)/%: $(BUILD)/obj/%.o $(STORE) $(TABLE) $(KEY)
 $(TOOLS) $(BENCHES): LIBS = -lhiredis -ljansson -luv -lsodium -lpthread
-$(UNITS): LIBS = -lcmocka -lhiredis -ljansson -luv -lsodium -lpthread
+$(UNITS): LIBS = -lcmocka -lhiredis -ljansson -luv -lsodium -lmd -lpthread
 $(call objects,t/unit): | deps-test
 
 $(PROGRAMS) $(UNITS) $(TOOLS) $(BENCHES):

@@ -95,12 +95,14 @@ entry_read(const redisReply *item, apikey_log_entry_t *entry)
 {
     if (item->type != REDIS_REPLY_ARRAY || item->elements != 4
         || apikey_ops_number(item->element[0], &entry->version) == -1
+        || item->element[1]->type != REDIS_REPLY_STRING
         || item->element[2]->type != REDIS_REPLY_STRING
         || item->element[3]->type != REDIS_REPLY_STRING)
     {
         return -1;
     }
 
+    entry->previous = item->element[1]->str;
     entry->chain = item->element[2]->str;
     entry->json = item->element[3]->str;
     entry->len = item->element[3]->len;

@@ -18,7 +18,8 @@
 /* An entry as it stands in the store, which nobody has checked. */
 typedef struct {
     uint64_t    version;
-    const char *chain; /* as the log has it */
+    const char *previous; /* the chain before it; "" where that was trimmed */
+    const char *chain;    /* as the log has it */
     const char *json;
     size_t      len;
 } apikey_log_entry_t;

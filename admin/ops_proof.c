@@ -78,6 +78,7 @@ apikey_proof_judge(apikey_proof_t *proof, const apikey_acks_t *acks,
         } else if (edge->ack != APIKEY_ACK_GIVEN) {
             edge->ack = APIKEY_ACK_GIVEN;
             edge->us = now - proof->answered;
+            edge->given = renewal->at;
         }
     }
 

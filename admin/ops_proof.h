@@ -36,6 +36,7 @@ typedef struct {
     char         name[APIKEY_EDGE_MAX + 1];
     apikey_ack_t ack;
     uint64_t     us;      /* GIVEN: until then, after the change's answer */
+    uint64_t     given;   /* GIVEN: the renewal's time, the store's clock */
     uint64_t     version; /* of its last renewal */
     uint64_t     at;      /* of that, milliseconds since 1970, the store's */
 } apikey_proof_edge_t;

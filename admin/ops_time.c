@@ -62,6 +62,27 @@ apikey_duration_parse(const char *text, uint64_t *ms)
 
 
 int
+apikey_past_parse(const char *text, uint64_t now, uint64_t *ms)
+{
+    int64_t  at;
+    uint64_t back;
+
+    if (apikey_duration_parse(text, &back) == 0) {
+        *ms = now > back ? now - back : 0;
+        return 0;
+    }
+
+    if (date_time_parse(text, &at) == -1 || at < 0) {
+        return -1;
+    }
+
+    *ms = (uint64_t) at * 1000;
+
+    return 0;
+}
+
+
+int
 apikey_expiry_parse(const char *text, uint64_t now, uint64_t *expires,
                     char *error, size_t error_size)
 {

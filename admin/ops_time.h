@@ -20,6 +20,12 @@
 int apikey_duration_parse(const char *text, uint64_t *ms);
 
 /*
+ * A moment that has been: an RFC 3339 date-time as below, or a duration back
+ * from `now`.  Milliseconds since 1970.  Returns 0, or -1.
+ */
+int apikey_past_parse(const char *text, uint64_t now, uint64_t *ms);
+
+/*
  * A moment to expire at: an RFC 3339 date-time (2026-12-31T23:59:59Z, with
  * any offset; fractions of a second are dropped), a duration from `now`, a
  * number of seconds since 1970, or "never".  `now` is in seconds since 1970.

@@ -59,6 +59,15 @@ for my $row (
     [ ['edges', 'forget'],                     2, qr/name one edge/ ],
     [ ['edges', 'forget', 'a', 'b'],           2, qr/name one edge/ ],
     [ ['edges', '--wait'],                     2, qr/no option --wait/ ],
+    [ ['log', 'x'],                            2, qr/takes options alone/ ],
+    [ ['log', '--since='],                     2, qr/--since must be a version, a time as in/ ],
+    [ ['log', '--since=yesterday'],            2, qr/--since must be/ ],
+    [ ['log', '--since=1234567890123456'],     2, qr/--since must be/ ],
+    [ ['log', '--limit=0'],                    2, qr/--limit must be a number, 1 or more/ ],
+    [ ['log', '--key=ada'],                    2, qr/is not the id of a key/ ],
+    [ ['log', '--verify', '--limit=1'],        2, qr/--verify is about the whole log, and goes with no other option/ ],
+    [ ['log', '--verify', '--follow'],         2, qr/--verify is about the whole log/ ],
+    [ ['watch', 'x'],                          2, qr/takes options alone/ ],
     [ ['conflicts', 'x'],                      2, qr/takes options alone/ ],
     [ ['settle', '--revoke'],                  2, qr/name a key by its id/ ],
     [ ['settle', $id],                         2, qr/say how: --revoke or --accept/ ],
@@ -152,7 +161,7 @@ my @verbs  = $help =~ /^  ([a-z]+) +[A-Z]/mg;
 my @member = $ctl->ok('member', '--help') =~ /^  (member [a-z]+) /mg;
 my @edges  = 'edges forget';
 
-is("@verbs", 'init create list show disable enable revoke member status edges conflicts settle table library', 'the commands');
+is("@verbs", 'init create list show disable enable revoke member status edges conflicts settle log watch table library', 'the commands');
 is("@member", 'member add member put member list member show', "member's commands");
 
 for my $verb (map { [ split ] } @member, @edges, grep { $_ ne 'member' } @verbs) {

@@ -94,10 +94,12 @@ int ctl_init(ctl_t *ctl, int argc, char **argv);
 int ctl_inspect(ctl_t *ctl, int argc, char **argv);
 int ctl_library(ctl_t *ctl, int argc, char **argv);
 int ctl_list(ctl_t *ctl, int argc, char **argv);
+int ctl_log(ctl_t *ctl, int argc, char **argv);
 int ctl_member(ctl_t *ctl, int argc, char **argv);
 int ctl_revoke(ctl_t *ctl, int argc, char **argv);
 int ctl_settle(ctl_t *ctl, int argc, char **argv);
 int ctl_show(ctl_t *ctl, int argc, char **argv);
 int ctl_status(ctl_t *ctl, int argc, char **argv);
+int ctl_watch(ctl_t *ctl, int argc, char **argv);
 
 #endif /* APIKEY_CTL_H */

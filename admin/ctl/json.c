@@ -88,6 +88,25 @@ put_json(const char *text)
 
 
 void
+ctl_json_line(json_t *json)
+{
+    char *text;
+
+    text = json_dumps(json, JSON_COMPACT | REALS);
+    json_decref(json);
+
+    if (text == NULL) {
+        ctl_output_failed(ENOMEM);
+        return;
+    }
+
+    put_json(text);
+    putchar('\n');
+    wipe_free(text);
+}
+
+
+void
 ctl_array_begin(ctl_array_t *array)
 {
     array->count = 0;

@@ -29,6 +29,9 @@ json_t *ctl_words_json(const char *words);
 /* RFC 3339 with milliseconds, of milliseconds since 1970. */
 json_t *ctl_json_time(uint64_t ms);
 
+/* Writes a document in one line, and gives it up. */
+void ctl_json_line(json_t *json);
+
 /* A JSON array, one item a line, as long as it takes. */
 typedef struct {
     size_t count;

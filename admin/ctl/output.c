@@ -67,6 +67,17 @@ ctl_output_flush(void)
 }
 
 
+int
+ctl_output_pass(void)
+{
+    if (fflush(stdout) == EOF) {
+        ctl_output_failed(errno);
+    }
+
+    return output_errno ? -1 : 0;
+}
+
+
 void
 ctl_output_failed(int error)
 {

@@ -21,6 +21,10 @@ void ctl_output_begin(void);
  */
 int ctl_output_flush(void);
 
+/* Passes on what is buffered.  Returns 0, or -1 if it does not get there any
+   more. */
+int ctl_output_pass(void);
+
 /* Notes that something did not get there, and why (an errno). */
 void ctl_output_failed(int error);
 
