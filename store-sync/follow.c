@@ -212,7 +212,10 @@ follow_entry(apikey_sync_t *sync, uint64_t version, const char *previous,
         return ENTRY_GAP;
     }
 
-    if (strcmp(previous, sync->at.chain) != 0) {
+    if (strcmp(previous, sync->at.chain) != 0
+        || (version == sync->follow.passed.version
+            && strcmp(chain, sync->follow.passed.chain) != 0))
+    {
         return ENTRY_FORK;
     }
 
@@ -502,7 +505,7 @@ follow_answer(apikey_sync_t *sync, const redisReply *reply)
         return APIKEY_CAUSE_EPOCH;
     }
 
-    if (head < from->version) {
+    if (head < from->version || head < sync->follow.passed.version) {
         return APIKEY_CAUSE_AHEAD;
     }
 
@@ -627,6 +630,11 @@ apikey_follow_replay(apikey_sync_t *sync)
 {
     sync->follow.replay = 0;
     apikey_follow_want(sync, sync->at.version, 0);
+
+    if (sync->at.version > sync->follow.passed.version) {
+        sync->follow.passed = sync->at;
+    }
+
     sync->at = sync->follow.replay_from;
     sync->follow.urgent = 1;
 }

@@ -378,11 +378,10 @@ apikey_snapshot_lost(apikey_sync_t *sync)
     sync->snapshot.count = 0;
 
     /* also before anything was asked: what PREPARE makes room for was said by
-       a server that may not be the next one */
-    if (apikey_building(sync, APIKEY_BUILD_SNAPSHOT)
-        && (sync->build.phase == APIKEY_PHASE_PREPARE
-            || sync->build.phase == APIKEY_PHASE_READ))
-    {
+       a server that may not be the next one; and after all was read: a record
+       may be newer than the page that says where to follow from, and of a
+       history that the next server has not got, under the same versions */
+    if (apikey_building(sync, APIKEY_BUILD_SNAPSHOT)) {
         apikey_sync_resync(sync, APIKEY_CAUSE_LINK);
     }
 }

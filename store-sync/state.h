@@ -93,6 +93,11 @@ typedef struct {
        is; until then nothing is acknowledged. */
     int               replay;
     apikey_position_t replay_from;
+
+    /* How far `at` was when it was sent back there: what was applied up to
+       here is in the table, and the log has to lead through it.  Version 0:
+       nowhere. */
+    apikey_position_t passed;
 } apikey_sync_follow_t;
 
 typedef struct {

@@ -145,6 +145,7 @@ sync_forget(apikey_sync_t *sync)
     sync->follow.want = 0;
     sync->follow.urgent = 0;
     sync->follow.replay = 0;
+    sync->follow.passed.version = 0;
     sync->lease.pending = 0;
     sync->lease.acked = 0;
     apikey_window_clear(&sync->window);
