@@ -152,7 +152,7 @@ $(MODULE): FORCE $(BUILD)/nginx/Makefile
 deps: ## install the Debian packages that are missing
 	@script/deps
 
-deps-build deps-run deps-test deps-lint deps-bench:
+deps-build deps-run deps-test deps-lint deps-bench deps-model:
 	@script/deps $(@:deps-%=%)
 
 # ---- to try it ------------------------------------------------------------
@@ -181,6 +181,11 @@ test: all failpoints units tools deps-run deps-test ## run the tests; TESTS=t/on
 	APIKEY_BUILD=$(abspath $(BUILD)) CMOCKA_MESSAGE_OUTPUT=TAP \
 	    prove -It/lib -j$(JOBS) --timer $(PROVE_FLAGS) $(TESTS)
 
+MODELS ?=
+
+model: deps-model ## let spin check the protocol, and that breaking any rule is found
+	@perl model/check.pl --dir $(abspath $(BUILD))/model --jobs $(JOBS) $(MODELS)
+
 bench-revoke: all benches tools deps-run ## how fast a revoked key is refused, idle and busy
 	@APIKEY_BUILD=$(abspath $(BUILD)) perl bench/revoke.pl
 
@@ -199,7 +204,7 @@ soak-torn: units deps-test ## read a table that is being changed, READS=10000000
 
 PLAIN_C  = $(wildcard $(addsuffix /*.c,$(PLAIN)) $(addsuffix /*.h,$(PLAIN)))
 PLAIN    = key table store store-sync admin admin/ctl t/unit t/tools bench
-PERL     = $(wildcard t/*.t t/lib/Apikey/*.pm demo/*.p[lm] bench/*.p[lm] soak/*.pl soak/Soak/*.pm)
+PERL     = $(wildcard t/*.t t/lib/Apikey/*.pm demo/*.p[lm] bench/*.p[lm] soak/*.pl model/*.pl soak/Soak/*.pm)
 SHELL_SH = script/deps .ci/run
 
 lint: deps-lint all ## static checks of C, Perl, Lua and shell; layout
@@ -240,7 +245,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: all programs module units tools benches deps deps-build deps-run \
-        deps-test deps-lint deps-bench demo up down failpoints test \
-        soak soak-torn bench-revoke bench-wait bench-hot lint format install clean help FORCE
+        deps-test deps-lint deps-bench deps-model demo up down failpoints test \
+        soak soak-torn model bench-revoke bench-wait bench-hot lint format install clean help FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
