@@ -45,6 +45,7 @@ apikey_proof_judge(apikey_proof_t *proof, const apikey_acks_t *acks,
         return (int) proof->state;
     }
 
+    /* A2 */
     proof->verdict = acks->verdict;
 
     if (acks->verdict != APIKEY_VERDICT_OK) {
@@ -81,6 +82,8 @@ apikey_proof_judge(apikey_proof_t *proof, const apikey_acks_t *acks,
             edge->given = renewal->at;
         }
     }
+
+    /* A3: by an answer that was asked for after it had run out */
 
     for (i = 0; i < proof->count; i++) {
         if (proof->edge[i].ack == APIKEY_ACK_WAITING

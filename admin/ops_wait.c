@@ -94,7 +94,7 @@ wait_connected(apikey_wait_t *wait)
 
 
 /*
- * Redis counts the replicas that have what this connection has written: on
+ * A4: Redis counts the replicas that have what this connection has written: on
  * another one its answer would be about nothing.
  */
 static int

@@ -200,6 +200,7 @@ build_part(apikey_sync_t *sync, apikey_write_t rc)
 }
 
 
+/* S3, and F4 of a growth */
 static void
 build_carry(apikey_sync_t *sync)
 {

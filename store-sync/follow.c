@@ -97,7 +97,7 @@ apikey_follow_put(apikey_sync_t *sync, const apikey_record_t *record)
 }
 
 
-/* A change that finds no room stays out of the current generation until it
+/* F2: a change that finds no room stays out of the current generation until it
    has grown; the ones after it, which may be revocations, do not wait. */
 static void
 follow_full(apikey_sync_t *sync)
@@ -193,7 +193,7 @@ follow_apply(apikey_sync_t *sync, uint64_t version, const char *json,
 }
 
 
-/* The one way by which `at` moves on. */
+/* F1: the one way by which `at` moves on. */
 static entry_result_t
 follow_entry(apikey_sync_t *sync, uint64_t version, const char *previous,
              const char *chain, const char *json, size_t len)
@@ -625,6 +625,7 @@ apikey_follow_step(apikey_sync_t *sync)
 }
 
 
+/* F3 */
 void
 apikey_follow_replay(apikey_sync_t *sync)
 {

@@ -79,7 +79,7 @@ lease_send(apikey_sync_t *sync, apikey_reply_pt handler, const char *epoch,
 
     apikey_failpoint("renewal-begun");
 
-    /* before it is written, so that no delay counts in our favour */
+    /* L1: before it is written, so that no delay counts in our favour */
     sync->lease.sent = apikey_boottime();
 
     sync->lease.asked = apikey_sync_call(sync, handler, 1, "apikey_renew",
@@ -155,7 +155,7 @@ lease_take(apikey_sync_t *sync, const redisReply *reply,
 
 
 /*
- * Readers of a control page that was lost may live on until its lease ends:
+ * L7: readers of a control page that was lost may live on until its lease ends:
  * until then an acknowledgement would be a lie.  The page was lost before
  * ours was created; and its last renewal was `previous` ago, or earlier.
  */
@@ -242,6 +242,8 @@ lease_on_renew(void *ctx, const redisReply *reply)
         return;
     }
 
+    /* L3 */
+
     if (strcmp(answer.verdict, "ok") != 0) {
         lease_denied(sync, apikey_cause_of_verdict(answer.verdict), reply);
         return;
@@ -281,6 +283,8 @@ apikey_lease_settle(apikey_sync_t *sync)
 {
     uint64_t             deadline, now;
     apikey_sync_lease_t *lease = &sync->lease;
+
+    /* L4 */
 
     if (!lease->pending || !lease_sound(sync)
         || sync->at.version < lease->head) {

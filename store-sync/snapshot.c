@@ -318,6 +318,8 @@ snapshot_on_page(void *ctx, const redisReply *reply)
         return;
     }
 
+    /* S1 */
+
     if (snapshot->version == 0) {
         strcpy(sync->at.epoch, snapshot->epoch);
         sync->at.version = version;
@@ -377,7 +379,7 @@ apikey_snapshot_lost(apikey_sync_t *sync)
     sync->snapshot.pages = 0;
     sync->snapshot.count = 0;
 
-    /* also before anything was asked: what PREPARE makes room for was said by
+    /* S2: also before anything was asked: what PREPARE makes room for was said by
        a server that may not be the next one; and after all was read: a record
        may be newer than the page that says where to follow from, and of a
        history that the next server has not got, under the same versions */

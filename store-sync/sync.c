@@ -356,6 +356,8 @@ sync_step(apikey_sync_t *sync)
 
     apikey_follow_step(sync);
 
+    /* S4 */
+
     if (sync->build.phase == APIKEY_PHASE_CLOSE && sync->verified
         && sync->follow.want <= sync->at.version)
     {
@@ -463,6 +465,8 @@ sync_on_ready(void *ctx, apikey_link_t *link)
         strcpy(sync->run_id, link->run_id);
         sync->lease.pending = 0;
     }
+
+    /* L5 */
 
     if (apikey_link_ready(other) && strcmp(other->run_id, link->run_id) != 0) {
         apikey_link_drop(other, APIKEY_CAUSE_SERVER,
