@@ -16,6 +16,7 @@ use lib $FindBin::Bin, "$FindBin::Bin/../t/lib";
 
 use File::Path qw(make_path);
 use JSON::PP ();
+use List::Util qw(max);
 
 use Soak::History ();
 
@@ -37,7 +38,7 @@ make_path($opt{dir});
 
 my $begin  = Soak::History::now();
 my $rounds = 0;
-my (%total, %rules);
+my (%total, %healing, %rules);
 
 print "soak: SEED=$seed MINUTES=$minutes ROUND=$opt{seconds} EDGES=$opt{edges} "
     . "CLIENTS=$opt{clients} CHANGERS=$opt{changers} FAULTS='$opt{faults}'\n";
@@ -74,6 +75,10 @@ sub round {
         $total{$what}{$_} += $result->{$what}{$_} for keys %{ $result->{$what} };
     }
 
+    for (keys %{ $result->{healing} }) {
+        $healing{$_} = max($healing{$_} // 0, $result->{healing}{$_});
+    }
+
     $rules{ $_->{rule} }++ for @{ $result->{violations} };
 
     return;
@@ -83,6 +88,11 @@ sub summary {
     printf "\n%d rounds, %.1f minutes, SEED %d to %d\n", $rounds,
         (Soak::History::now() - $begin) / 60, $seed, $seed + $rounds - 1;
     table("\u$_", $total{$_}) for qw(checks changes faults);
+
+    print "\nLongest time after a fault for which a gate still said 503, ms\n";
+    printf "  %9.0f  %s\n", 1000 * $healing{$_}, $_
+        for sort { $healing{$b} <=> $healing{$a} } keys %healing;
+
     table('Violations', \%rules);
     print "none\n" if !%rules;
 

@@ -24,8 +24,9 @@ use Apikey::HTTP ();
 use Soak::History ();
 
 use constant {
-    HOT   => 6,      # keys that were named last
-    FRESH => 0.3,    # of the requests go over a new connection
+    HOT      => 6,      # keys that were named last
+    FRESH    => 0.3,    # of the requests go over a new connection
+    PATIENCE => 30,     # seconds for an answer
 };
 
 sub new {
@@ -121,6 +122,8 @@ sub ask {
     if (rand() < FRESH) {
         close_connection(delete $self->{kept});
     }
+
+    local $Apikey::HTTP::TIMEOUT = PATIENCE;
 
     my $begin = Soak::History::now();
     my ($response, $why);

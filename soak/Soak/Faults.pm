@@ -13,6 +13,8 @@ package Soak::Faults;
 #   every    seconds; `tick` is called so often meanwhile
 #   mended   answers 1 when nothing of it is left, after the end; asked again
 #            until then
+#   deadly   the daemon may die of it: a file that it has mapped is cut (SIGBUS),
+#            or the Redis client library aborts
 #   marks    records of the history (damage, breaks, closes) from its begin until
 #            it is mended
 #
@@ -84,7 +86,7 @@ $FAULT{trickle} = {
 
 # Answers that are none of the protocol.
 $FAULT{garble} = {
-    weight => 2, place => 'link', for => [ 0.05, 1 ],
+    weight => 2, place => 'link', for => [ 0.05, 1 ], deadly => 1,
     begin  => sub { link_rule(@_, garble => 1) },
     end    => sub { link_rule(@_, garble => 0) },
 };
@@ -193,7 +195,7 @@ sub damage {
     return {
         weight => $weight, place => 'table', for => [ 0.2, 1.5 ],
         marks  => [ 'damage', $breaks ? 'breaks' : () ],
-        breaks => $breaks,
+        deadly => $breaks,
         begin  => sub {
             my ($round, $step) = @_;
 

@@ -6,7 +6,7 @@ package Soak::Round;
 #   my $result = Soak::Round->run(seed => 7, seconds => 60, edges => 3,
 #                                 dir => 'build/soak', say => sub { ... });
 #   # { seed, checks => { '200' => n, ... }, changes => {...}, faults => {...},
-#   #   violations => [...] }
+#   #   healing => {...}, violations => [...] }
 #
 # The history goes to `dir` if there was a violation, lines of text to `say`.
 # More options: clients (of an edge), changers, pause (seconds between two
@@ -27,6 +27,7 @@ use Soak::Client ();
 use Soak::Edge ();
 use Soak::Faults ();
 use Soak::Feed ();
+use Soak::Healing ();
 use Soak::History ();
 use Soak::Oracle ();
 use Soak::Schedule ();
@@ -180,14 +181,14 @@ sub steady_key {
     my $sent = Soak::History::now();
     my $key  = $ctl->json(qw(create --member=ada --name=steady));
 
-    Apikey::Process::wait_for(sub { $self->{store}->replica_ready }, 20,
+    Apikey::Process::wait_for(sub { $self->{store}->replica_ready }, 60,
                               'the replica');
     Apikey::Process::wait_for(sub {
         for my $edge ($self->edges) {
             return 0 if !$edge->live || $self->gate($edge, $key->{key}) != 200;
         }
         return 1;
-    }, 20, 'the edges');
+    }, 60, 'the edges');
 
     my $now = Soak::History::now();
 
@@ -281,6 +282,7 @@ sub fault_begins {
 
     $self->count($step->{fault});
     push @{ $self->{on} }, $step;
+    $self->{deadly}{ $step->{edge} } = 'inf' if $fault->{deadly};
 
     return;
 }
@@ -335,19 +337,18 @@ sub mended {
 }
 
 # As a service manager does: starts the daemon again if it died.  It may only
-# if somebody cut a file that it had mapped.
+# by a fault that does that, or right after it.
 sub watch {
     my ($self, $edge) = @_;
 
     return if $edge->daemon->process->alive;
 
-    my %on = map { $Soak::Faults::FAULT{ $_->{fault} }{place} => $_ }
-             grep { $_->{edge} eq $edge->name } @{ $self->{on} };
+    my @on = grep { $_->{edge} eq $edge->name } @{ $self->{on} };
 
-    return if $on{daemon};
+    return if grep { $Soak::Faults::FAULT{ $_->{fault} }{place} eq 'daemon' } @on;
 
     $self->complain('died', 'the daemon of ' . $edge->name . ' died')
-        if !$on{table} || !$Soak::Faults::FAULT{ $on{table}{fault} }{breaks};
+        if Soak::History::now() > ($self->{deadly}{ $edge->name } // 0);
     $self->count('daemon restarted');
     $edge->start_daemon;
 
@@ -359,6 +360,8 @@ sub fault_ends {
 
     my $fault = $Soak::Faults::FAULT{ $step->{fault} };
 
+    $self->{deadly}{ $step->{edge} } = Soak::History::now() + 2
+        if $fault->{deadly};
     $self->edge($step)->mark($_ => $step->{began}, $step->{fault})
         for @{ $fault->{marks} || [] };
     $self->{log}->put(fault => {
@@ -463,6 +466,12 @@ sub heal {
             if !$self->soon(sub { $self->gate($edge, $self->{steady}) == 200 });
     }
 
+    # some changes while all is well
+    my $changes = $self->lines('changer-*');
+
+    $self->complain('unhealed', 'nothing is changed any more')
+        if !$self->soon(sub { $self->lines('changer-*') >= $changes + 8 });
+
     return 1;
 }
 
@@ -511,6 +520,7 @@ sub conclude {
         faults     => $self->{counts},
         checks     => {},
         changes    => {},
+        healing    => Soak::Healing::longest($history),
         violations => \@found,
     );
 

@@ -154,7 +154,7 @@ sub truncate {
 
         return $info =~ /^aof_rewrite_in_progress:0/m
             && $info =~ /^aof_rewrite_scheduled:0/m;
-    }, 20, 'the file of commands to be whole');
+    }, 60, 'the file of commands to be whole');
 
     return $self->lose(truncate => sub {
         $redis->kill9;

@@ -9,7 +9,7 @@ package Apikey::HTTP;
 #   $c->send($bytes);
 #   my $r = $c->response;                    # undef: closed before one came
 #
-# Reads time out after 10 seconds, and then die.
+# Reads time out after $TIMEOUT seconds, and then die.
 
 use strict;
 use warnings;
@@ -20,7 +20,7 @@ use IO::Socket::INET ();
 use IO::Socket::UNIX ();
 use Socket qw(SOCK_STREAM);
 
-my $TIMEOUT = 10;
+our $TIMEOUT = 10;
 
 sub request {
     my ($where, $bytes) = @_;
