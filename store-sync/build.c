@@ -42,6 +42,18 @@ build_epoch(uint8_t epoch[static APIKEY_EPOCH_LEN], const char *hex)
 }
 
 
+static void
+build_trouble(apikey_sync_t *sync)
+{
+    const char *error = apikey_writer_error(sync->writer);
+
+    if (apikey_log_again(&sync->build.trouble, error)) {
+        apikey_log(APIKEY_LOG_ERROR, "the table cannot be extended",
+                   apikey_text("error", error));
+    }
+}
+
+
 int
 apikey_build_begin(apikey_sync_t *sync, apikey_build_t kind, const char *epoch,
                    uint64_t keys)
@@ -58,8 +70,7 @@ apikey_build_begin(apikey_sync_t *sync, apikey_build_t kind, const char *epoch,
     if (apikey_writer_begin(sync->writer, kind, bytes, build->keys, 0)
         != APIKEY_WRITE_OK)
     {
-        apikey_log(APIKEY_LOG_ERROR, "the table cannot be extended",
-                   apikey_text("error", apikey_writer_error(sync->writer)));
+        build_trouble(sync);
         return -1;
     }
 
@@ -84,6 +95,8 @@ apikey_build_done(apikey_sync_t *sync)
 {
     sync->build.phase = APIKEY_PHASE_NONE;
     sync->build.keys = 0;
+    sync->build.trouble.written = 0;
+    sync->build.begins.written = 0;
     uv_idle_start(&sync->slices, build_slice);
 }
 
@@ -104,8 +117,7 @@ apikey_build_abort(apikey_sync_t *sync)
 static void
 build_fail(apikey_sync_t *sync)
 {
-    apikey_log(APIKEY_LOG_ERROR, "the table cannot be extended",
-               apikey_text("error", apikey_writer_error(sync->writer)));
+    build_trouble(sync);
 
     sync->build.keys = 0;
 
@@ -289,6 +301,7 @@ apikey_build_again(apikey_sync_t *sync)
 void
 apikey_build_step(apikey_sync_t *sync)
 {
+    const char          *cause;
     apikey_sync_build_t *build = &sync->build;
 
     if (build->phase != APIKEY_PHASE_NONE || !sync->published
@@ -310,8 +323,12 @@ apikey_build_step(apikey_sync_t *sync)
         return;
     }
 
-    apikey_log(APIKEY_LOG_INFO, "table grows",
-               apikey_text("cause", sync->follow.replay ? "full" : "crowded"));
+    cause = sync->follow.replay ? "full" : "crowded";
+
+    if (apikey_log_again(&build->begins, cause)) {
+        apikey_log(APIKEY_LOG_INFO, "table grows",
+                   apikey_text("cause", cause));
+    }
 
     if (apikey_build_begin(sync, APIKEY_BUILD_GROWTH, sync->at.epoch, 0) != 0)
     {

@@ -216,23 +216,48 @@ apikey_log_level(const char *name, apikey_log_level_t *level)
 }
 
 
+/* Milliseconds, or the number of a generation, do not make another trouble. */
+static int
+same_but_for_numbers(const char *a, const char *b)
+{
+    while (*a || *b) {
+        a += strspn(a, "0123456789");
+        b += strspn(b, "0123456789");
+
+        if (*a != *b) {
+            return 0;
+        }
+
+        if (*a) {
+            a++;
+            b++;
+        }
+    }
+
+    return 1;
+}
+
+
 int
 apikey_log_again(apikey_log_throttle_t *throttle, const char *text)
 {
+    char            kept[sizeof(throttle->text)];
     uint64_t        now;
     struct timespec ts;
 
     clock_gettime(CLOCK_MONOTONIC, &ts);
     now = (uint64_t) ts.tv_sec * 1000000000 + (uint64_t) ts.tv_nsec;
 
+    snprintf(kept, sizeof(kept), "%s", text);
+
     if (throttle->written != 0 && now - throttle->written < LOG_AGAIN_AFTER
-        && strncmp(throttle->text, text, sizeof(throttle->text) - 1) == 0)
+        && same_but_for_numbers(throttle->text, kept))
     {
         return 0;
     }
 
     throttle->written = now;
-    snprintf(throttle->text, sizeof(throttle->text), "%s", text);
+    strcpy(throttle->text, kept);
 
     return 1;
 }

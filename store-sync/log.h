@@ -58,8 +58,8 @@ int apikey_log_level(const char *name, apikey_log_level_t *level);
 
 /*
  * Keeps one recurring trouble from filling the log: returns 1 if the text
- * differs from that of the last line that was let through, or that one is
- * older than 30 seconds.
+ * differs, but for numbers in it, from that of the last line that was let
+ * through, or that one is older than 30 seconds.
  */
 typedef struct {
     uint64_t written; /* nanoseconds, monotonic; 0 never */

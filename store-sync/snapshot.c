@@ -83,9 +83,12 @@ snapshot_on_meta(void *ctx, const redisReply *reply)
     strcpy(snapshot->epoch, epoch);
     snapshot->keys = enabled + disabled + revoked;
 
-    apikey_log(APIKEY_LOG_NOTICE, "snapshot begins",
-               apikey_text("cause", apikey_cause_name(sync->cause)),
-               apikey_number("keys", snapshot->keys));
+    if (apikey_log_again(&sync->build.begins, apikey_cause_name(sync->cause)))
+    {
+        apikey_log(APIKEY_LOG_NOTICE, "snapshot begins",
+                   apikey_text("cause", apikey_cause_name(sync->cause)),
+                   apikey_number("keys", snapshot->keys));
+    }
 
     if (apikey_build_begin(sync, APIKEY_BUILD_SNAPSHOT, epoch, snapshot->keys)
         != 0)

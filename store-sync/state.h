@@ -59,6 +59,9 @@ typedef struct {
     uint64_t       began;      /* uv_now() */
     uint64_t       not_before; /* uv_now(): growth failed, try again then */
     uint64_t grown_for; /* replayed from this version after the last growth */
+
+    apikey_log_throttle_t trouble; /* what keeps it from being done */
+    apikey_log_throttle_t begins;  /* until one is done */
 } apikey_sync_build_t;
 
 typedef struct {

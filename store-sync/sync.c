@@ -585,6 +585,15 @@ apikey_sync_start(uv_loop_t *loop, const apikey_conf_t *conf, char *error,
         goto failed;
     }
 
+    if (apikey_writer_missed(sync->writer) != 0) {
+        apikey_log(
+            APIKEY_LOG_WARNING,
+            "the table that was left is damaged, of another layout, or "
+            "not ours alone to write: what it knew of revocations is "
+            "known from the store and the state directory alone",
+            apikey_number("generation", apikey_writer_missed(sync->writer)));
+    }
+
     sync_handles(sync);
     apikey_cause(sync, APIKEY_CAUSE_START, &sync->resyncs,
                  "a full resync is needed", apikey_number("version", 0));

@@ -101,17 +101,21 @@ sub row {
         $opt{mend}->();
     }
 
-    # anew: a table that a new worker, too, can attach to
-    my $healed = Apikey::Process::poll(sub {
-        restart_dead_daemon();
+    # by the workers that saw it, and by those that attach later
+    for my $who ('these workers', 'new workers') {
+        my $healed = Apikey::Process::poll(sub {
+            restart_dead_daemon();
 
-        return eval {
-            $e->nginx->reload;
-            $e->get($fresh)->code eq 'disabled' && $e->get($good)->status == 200;
-        };
-    }, 15);
+            return eval {
+                '200' eq join(' ', keys %{ $e->answers($good, 6) })
+                    && $e->get($fresh)->code eq 'disabled';
+            };
+        }, 15);
 
-    ok $healed, "$name: healed";
+        ok $healed, "$name: healed, $who";
+        $e->nginx->reload if $who eq 'these workers';
+    }
+
     like $e->daemon->log, $opt{told}, "$name: told" if $opt{told};
 
     my $seen  = $load->stop;

@@ -127,6 +127,33 @@ first_goes_on('the second is gone');
 is $first->status($keys[1]{digest}), 'revoked', 'it knows of the revocation';
 is $first->stop, 0, 'exit 0';
 
+# ---- no control page: the generation still knows what was revoked -------------------
+
+# also behind a next one that was being built
+$r->ok('SAVE');
+$first = Apikey::Daemon->start(redis => $r, edge => 'edge', table => $dir);
+$first->wait_ready;
+$r->set_status($keys[2]{id}, 'revoked');
+Apikey::Process::wait_for(sub { acked() >= $r->meta->{version} }, 10,
+                          'the acknowledgement');
+$first->kill9;
+
+for my $file ("$dir/keys.999", "$dir/keys.9999") {
+    open my $fh, '>', $file or die "$file: $!";
+    print {$fh} "\0" x 100_000;
+    close $fh;
+}
+
+unlink "$dir/control" or die $!;
+$r->ok('DEBUG', 'RELOAD', 'NOSAVE');
+is $r->fcall_hash('get', $keys[2]{id})->{status}, 'enabled',
+    'no control page: and the store has forgotten a revocation';
+$first = Apikey::Daemon->start(redis => $r, edge => 'edge', table => $dir);
+$first->wait_ready;
+is $first->status($keys[2]{digest}), 'revoked', 'no control page: the edge has not';
+is $first->control->{conflicts}, 1, 'no control page: it is a conflict';
+is $first->stop, 0, 'exit 0';
+
 # ---- another layout -------------------------------------------------------------------
 
 # The check over the first bytes of a file: apikey_check() of the contract.
@@ -201,6 +228,13 @@ for my $row ([ 'control page and generation', 'control', 'keys.*' ],
         "another layout, $what: replaced by one of ours";
     is scalar(() = glob $e->table . '/keys.*'), 1,
         "another layout, $what: and nothing of it is left";
+
+    my $told = qr/the table that was left is damaged, of another layout, or not ours alone to write: what it knew of revocations/;
+
+    $what =~ /generation/
+        ? like $e->daemon->log, $told, "another layout, $what: the daemon says so"
+        : unlike $e->daemon->log, $told,
+            "another layout, $what: what the generation knew is carried over";
 }
 
 $e->stop;

@@ -199,7 +199,7 @@ apikey_table_attach_control(apikey_table_t *table)
 static apikey_table_error_t
 attach_generation(apikey_table_t *table, uint64_t word)
 {
-    int                  fd;
+    int                  fd = -1;
     char                 name[64];
     void                *map;
     uint64_t             number;
@@ -254,12 +254,30 @@ attach_generation(apikey_table_t *table, uint64_t word)
 }
 
 
+/* The writer names the next generation before it retires one (W2): a page that
+   names a retired one is not the writer's any more. */
+static int
+page_lost(const apikey_table_t *table)
+{
+    return table->generation != NULL
+           && atomic_load_explicit(&table->generation->retired,
+                                   memory_order_acquire)
+           && atomic_load_explicit(&table->control->generation,
+                                   memory_order_acquire)
+                  == table->generation_word;
+}
+
+
 apikey_table_error_t
 apikey_table_attach(apikey_table_t *table)
 {
     int                  i;
     uint64_t             word;
     apikey_table_error_t error;
+
+    if (page_lost(table)) {
+        apikey_table_detach(table);
+    }
 
     error = apikey_table_attach_control(table);
     if (error != APIKEY_TABLE_OK) {

@@ -103,15 +103,20 @@ seen_foreign(const apikey_directory_t *directory, const char *name, void *data)
 }
 
 
+typedef struct {
+    uint64_t highest, below;
+} highest_t;
+
 static int
 seen_highest(const apikey_directory_t *directory, const char *name, void *data)
 {
-    uint64_t number = generation_of(name), *highest = data;
+    uint64_t   number = generation_of(name);
+    highest_t *found = data;
 
     (void) directory;
 
-    if (number > *highest) {
-        *highest = number;
+    if (number > found->highest && number < found->below) {
+        found->highest = number;
     }
 
     return 0;
@@ -134,13 +139,13 @@ seen_sweep(const apikey_directory_t *directory, const char *name, void *data)
 
 
 uint64_t
-apikey_directory_highest(const apikey_directory_t *directory)
+apikey_directory_highest(const apikey_directory_t *directory, uint64_t below)
 {
-    uint64_t highest = 0;
+    highest_t found = { 0, below };
 
-    each_file(directory, seen_highest, &highest);
+    each_file(directory, seen_highest, &found);
 
-    return highest;
+    return found.highest;
 }
 
 
@@ -384,6 +389,7 @@ adopt_control(apikey_directory_t *directory,
 
         apikey_directory_unmap(*control);
         *control = NULL;
+        directory->control = -1;
 
     } else {
         /* nothing at all is what a full disk leaves; anything else that is
@@ -506,6 +512,7 @@ failed:
              directory->path, strerror(errno));
 
     apikey_directory_unmap(control);
+    directory->control = -1;
 
     if (fd != -1) {
         close(fd);

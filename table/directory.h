@@ -55,8 +55,9 @@ int apikey_directory_safe(const apikey_directory_t *directory);
    cut short kills who looks at it: it is one block, and nobody has cause.) */
 int apikey_directory_sound(const apikey_control_t *control);
 
-/* The highest generation number that a file has, or 0. */
-uint64_t apikey_directory_highest(const apikey_directory_t *directory);
+/* The highest generation number below this one that a file has, or 0. */
+uint64_t
+apikey_directory_highest(const apikey_directory_t *directory, uint64_t below);
 
 /* Removes what a killed daemon left: every generation's file but `keep`, and a
    control page that did not get its name. */

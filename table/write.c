@@ -33,6 +33,7 @@ struct apikey_writer_s {
     apikey_directory_t directory;
     apikey_control_t  *control;
     uint64_t           number; /* highest generation number so far */
+    uint64_t           missed; /* the one that could not be adopted */
     apikey_gen_t       current;
     apikey_gen_t       next;
     apikey_gen_t       gone; /* retired or given up: its blocks go in slices */
@@ -46,11 +47,56 @@ struct apikey_writer_s {
 };
 
 
+/*
+ * Adopts the generation that the control page names.  A page that was lost
+ * leaves one without readers, but it knows what was revoked: then the newest
+ * that is whole.  0, or -1 with a sentence in current.error.
+ */
+static int
+adopt(apikey_writer_t *writer)
+{
+    int      rc = 0;
+    uint64_t number, word, named = 0;
+
+    word = atomic_load_explicit(&writer->control->generation,
+                                memory_order_relaxed);
+
+    if (!apikey_unseal(word, &named)) {
+        named = 0;
+    }
+
+    /* numbers are never used twice, or a reader might take one generation for
+       another */
+    writer->number =
+        apikey_directory_highest(&writer->directory, APIKEY_SEAL_MASK + 1);
+
+    if (named > writer->number) {
+        writer->number = named;
+    }
+
+    for (number = named ? named : writer->number; number != 0 && rc == 0;
+         number = named ? 0
+                        : apikey_directory_highest(&writer->directory, number))
+    {
+        rc = apikey_gen_adopt(&writer->current, writer->directory.fd, number);
+
+        if (rc == 0 && writer->missed == 0) {
+            writer->missed = number;
+        }
+    }
+
+    if (rc == 1) {
+        writer->missed = 0;
+    }
+
+    return rc == -1 ? -1 : 0;
+}
+
+
 apikey_writer_t *
 apikey_writer_open(const char *path, char *error, size_t error_size)
 {
     int              i;
-    uint64_t         word, number;
     apikey_writer_t *writer;
 
     writer = calloc(1, sizeof(apikey_writer_t));
@@ -73,28 +119,14 @@ apikey_writer_open(const char *path, char *error, size_t error_size)
         return NULL;
     }
 
-    /* numbers are never used twice, or a reader might take one generation for
-       another */
-    writer->number = apikey_directory_highest(&writer->directory);
-
     for (i = 0; i < APIKEY_TABLE_PEPPERS; i++) {
         writer->pepper[i] = writer->control->pepper[i];
     }
 
-    word = atomic_load_explicit(&writer->control->generation,
-                                memory_order_relaxed);
-
-    if (apikey_unseal(word, &number) && number != 0) {
-        if (number > writer->number) {
-            writer->number = number;
-        }
-
-        if (apikey_gen_adopt(&writer->current, writer->directory.fd, number)
-            == -1) {
-            snprintf(error, error_size, "%s/%s", path, writer->current.error);
-            apikey_writer_close(writer);
-            return NULL;
-        }
+    if (adopt(writer) == -1) {
+        snprintf(error, error_size, "%s/%s", path, writer->current.error);
+        apikey_writer_close(writer);
+        return NULL;
     }
 
     apikey_failpoint("open-adopted");
@@ -142,6 +174,13 @@ apikey_writer_created(const apikey_writer_t *writer)
                    && deadline != 0
                ? 0
                : writer->control->created;
+}
+
+
+uint64_t
+apikey_writer_missed(const apikey_writer_t *writer)
+{
+    return writer->missed;
 }
 
 

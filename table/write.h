@@ -106,6 +106,11 @@ const char *apikey_writer_error(const apikey_writer_t *writer);
  */
 uint64_t apikey_writer_created(const apikey_writer_t *writer);
 
+/* The number of the generation that was to be adopted and could not be: it was
+   removed, cut, damaged, of another layout, or others may have written it.
+   0: none.  What it knew of revocations is not carried over. */
+uint64_t apikey_writer_missed(const apikey_writer_t *writer);
+
 /* The page, for figures.  Owned by the writer. */
 apikey_control_t *apikey_writer_control(apikey_writer_t *writer);
 
