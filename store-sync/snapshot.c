@@ -170,17 +170,11 @@ snapshot_on_record(void *ctx, const redisReply *reply)
     }
 
     if (reply->type == REDIS_REPLY_ERROR) {
-        apikey_sync_refused(sync, "HGETALL", reply);
+        apikey_sync_refused(sync, "HMGET", reply);
         return;
     }
 
-    if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 0) {
-        snapshot_fail(sync, APIKEY_CAUSE_UNREADABLE, id,
-                      "it is listed but has no record");
-        return;
-    }
-
-    if (apikey_record_from_reply(&sync->record, reply, error) != 0) {
+    if (apikey_record_from_brief(&sync->record, reply, error) != 0) {
         snapshot_fail(sync, APIKEY_CAUSE_UNREADABLE, id, error);
         return;
     }
@@ -221,23 +215,31 @@ static int
 snapshot_ask_records(apikey_sync_t *sync, const redisReply *ids)
 {
     char                    key[APIKEY_STORE_NAME_MAX + 32];
-    size_t                  i, prefix, len[2] = { 7, 0 };
+    size_t                  i, prefix, len[2 + APIKEY_BRIEF_FIELDS];
     unsigned                last;
-    const char             *argv[] = { "HGETALL", key };
+    const char             *argv[2 + APIKEY_BRIEF_FIELDS] = { "HMGET", key };
     apikey_sync_snapshot_t *snapshot = &sync->snapshot;
 
     prefix =
         (size_t) snprintf(key, sizeof(key), "%s:key:", sync->conf.store_name);
+    len[0] = strlen(argv[0]);
+    len[1] = prefix + 24;
+
+    for (i = 0; i < APIKEY_BRIEF_FIELDS; i++) {
+        argv[2 + i] = apikey_brief_fields[i];
+        len[2 + i] = strlen(argv[2 + i]);
+    }
 
     for (i = 0; i < ids->elements; i++) {
         last = (snapshot->first + snapshot->count) % APIKEY_SNAPSHOT_RING;
 
         memcpy(snapshot->ids[last], ids->element[i]->str, 25);
         memcpy(key + prefix, snapshot->ids[last], 25);
-        len[1] = prefix + 24;
 
-        if (apikey_link_send(&sync->commands, snapshot_on_record, 2, argv, len)
-            != 0) {
+        if (apikey_link_send(&sync->commands, snapshot_on_record,
+                             2 + APIKEY_BRIEF_FIELDS, argv, len)
+            != 0)
+        {
             return -1;
         }
 

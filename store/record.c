@@ -76,6 +76,12 @@ static const field_t fields[] = {
 
 _Static_assert(FIELDS <= 32, "a bit each");
 
+/* In the order of `fields`. */
+const char *const apikey_brief_fields[APIKEY_BRIEF_FIELDS] = {
+    "id",     "status",  "digest",  "name",     "member", "tenant",
+    "scopes", "expires", "updated", "accepted", "version"
+};
+
 
 static int
 record_error(char error[static APIKEY_RECORD_ERROR_LEN], const char *format,
@@ -501,6 +507,51 @@ apikey_record_from_reply(apikey_record_t *record, const redisReply *reply,
     }
 
     return record_complete(progress.seen, error);
+}
+
+
+int
+apikey_record_from_brief(apikey_record_t *record, const redisReply *reply,
+                         char error[static APIKEY_RECORD_ERROR_LEN])
+{
+    const char       *name;
+    const redisReply *value;
+    progress_t        progress = { 0, 0 };
+    size_t            i;
+
+    memset(record, 0, sizeof(*record));
+
+    if (reply->type != REDIS_REPLY_ARRAY
+        || reply->elements != APIKEY_BRIEF_FIELDS) {
+        return record_error(error, "the answer is no array of the fields");
+    }
+
+    if (reply->element[0]->type == REDIS_REPLY_NIL) {
+        return record_error(error, "it is listed but has no record");
+    }
+
+    for (i = 0; i < APIKEY_BRIEF_FIELDS; i++) {
+        name = apikey_brief_fields[i];
+        value = reply->element[i];
+
+        if (value->type == REDIS_REPLY_NIL) {
+            if (!fields[field_find(&progress, name, strlen(name))].optional) {
+                return record_error(error, "the field %s is missing", name);
+            }
+
+            continue;
+        }
+
+        if (record_set(record, &progress, name, strlen(name),
+                       value->type == REDIS_REPLY_STRING ? value->str : NULL,
+                       (size_t) value->len, error)
+            != 0)
+        {
+            return -1;
+        }
+    }
+
+    return 0;
 }
 
 

@@ -69,6 +69,19 @@ typedef struct {
 int apikey_record_from_reply(apikey_record_t *record, const redisReply *reply,
                              char error[static APIKEY_RECORD_ERROR_LEN]);
 
+/*
+ * The fields of a record that decide about a request, or say who made it, for
+ * an HMGET: a third of what the whole record is to ask for and to read.
+ */
+#define APIKEY_BRIEF_FIELDS 11
+
+extern const char *const apikey_brief_fields[APIKEY_BRIEF_FIELDS];
+
+/* Decodes the answer to that; the record's other members are empty.  Returns 0
+   or -1 as above; -1 too if there is no such record. */
+int apikey_record_from_brief(apikey_record_t *record, const redisReply *reply,
+                             char error[static APIKEY_RECORD_ERROR_LEN]);
+
 
 /* A log entry (docs/store.md, "Versions, the log and its chain"). */
 typedef struct {

@@ -97,7 +97,7 @@ $url = proxy($r, sub {
     if ($from eq 'c') {
         $conn->{hold} = sub { -e "$dir/revoked" }
             if $bytes =~ /apikey_snapshot/ && !-e "$dir/revoked";
-        touch('paged') if $bytes =~ /HGETALL/;
+        touch('paged') if $bytes =~ /HMGET/;
 
     } elsif ($bytes =~ /\$7\r\nmessage\r\n.*"revoked"/s) {
         $conn->{hold} = sub { -e "$dir/paged" };
