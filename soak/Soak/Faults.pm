@@ -3,8 +3,8 @@ package Soak::Faults;
 # What the soak does to a round: a table of faults by name.
 #
 #   weight   how often it is picked
-#   place    what it meets: link, daemon, table or nginx of one edge; admin, the
-#            link of those who make changes; store, for all
+#   place    what it meets: link, pushes, daemon, table or nginx of one edge;
+#            admin, the link of those who make changes; store, for all
 #   for      how long it lasts, seconds, from and to
 #   begin, end
 #            called with the round and the step of the schedule, which may keep
@@ -78,9 +78,10 @@ $FAULT{reset} = {
     begin  => sub { $_[0]->edge($_[1])->link->reset },
 };
 
+# From a byte a second to ten thousand.
 $FAULT{trickle} = {
-    weight => 2, place => 'link', for => [ 0.5, 3 ],
-    begin  => sub { link_rule(@_, slow => 1) },
+    weight => 3, place => 'link', for => [ 0.5, 3 ],
+    begin  => sub { link_rule(@_, slow => int 10 ** (4 * $_[1]{draw})) },
     end    => sub { link_rule(@_, slow => undef) },
 };
 
@@ -92,13 +93,13 @@ $FAULT{garble} = {
 };
 
 $FAULT{deaf} = {
-    weight => 3, place => 'link', for => [ 1, 5 ],
+    weight => 3, place => 'pushes', for => [ 1, 5 ],
     begin  => sub { link_rule(@_, lose => 1) },
     end    => sub { link_rule(@_, lose => 0) },
 };
 
 $FAULT{lossy} = {
-    weight => 4, place => 'link', for => [ 2, 6 ],
+    weight => 4, place => 'pushes', for => [ 2, 6 ],
     begin  => sub { link_rule(@_, lose => 0.1, repeat => 0.1, swap => 0.1) },
     end    => sub { link_rule(@_, lose => 0, repeat => 0, swap => 0) },
 };
