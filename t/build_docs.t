@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
 # Every link in README.md and docs/ leads to a file that is there, and to a
-# heading in it; every test that the README names exists.
+# heading in it; every test that a promise names exists.
 
 use strict;
 use warnings;
@@ -34,10 +34,14 @@ for my $page ("$root/README.md", glob("$root/docs/*.md")) {
     is(join(' ', @dead), '', "links of " . substr $page, 1 + length $root);
 }
 
-my $readme = slurp("$root/README.md");
+# what is promised names its tests
+for my $page (qw(README.md docs/guarantees.md)) {
+    my $text = slurp("$root/$page");
+    my %named;
 
-ok(-e "$root/$1" || -e "$root/$1.c", "the README names $1")
-    while $readme =~ m{`(t/[\w/.]+)`}g;
+    $named{$1}++ while $text =~ m{`(t/[\w/.]+)`}g;
+    ok(-e "$root/$_" || -e "$root/$_.c", "$page names $_") for sort keys %named;
+}
 
 done_testing();
 

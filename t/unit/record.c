@@ -113,6 +113,100 @@ check_good(const apikey_record_t *record)
 }
 
 
+/* The answer to an HMGET of the fields: `without` is nil, `odd` an integer. */
+static int
+decode_brief(apikey_record_t *record, const char *without, const char *odd,
+             size_t elements, char error[static APIKEY_RECORD_ERROR_LEN])
+{
+    size_t      i, k;
+    redisReply  replies[APIKEY_BRIEF_FIELDS], *element[APIKEY_BRIEF_FIELDS];
+    redisReply  array = { .type = REDIS_REPLY_ARRAY,
+                          .elements = elements,
+                          .element = element };
+    const char *name;
+
+    memset(replies, 0, sizeof(replies));
+
+    for (i = 0; i < APIKEY_BRIEF_FIELDS; i++) {
+        name = apikey_brief_fields[i];
+        element[i] = &replies[i];
+
+        for (k = 0; strcmp(record_pairs[k].name, name) != 0; k++) {
+            assert_true(k + 1 < PAIRS);
+        }
+
+        replies[i].type = without && strcmp(name, without) == 0
+                              ? REDIS_REPLY_NIL
+                          : odd && strcmp(name, odd) == 0 ? REDIS_REPLY_INTEGER
+                                                          : REDIS_REPLY_STRING;
+        replies[i].str = (char *) (uintptr_t) record_pairs[k].value;
+        replies[i].len = strlen(record_pairs[k].value);
+    }
+
+    error[0] = '\0';
+
+    return apikey_record_from_brief(record, &array, error);
+}
+
+
+static void
+test_brief(void **state)
+{
+    size_t          i;
+    char            error[APIKEY_RECORD_ERROR_LEN], missing[64];
+    apikey_record_t brief, whole;
+    int             rc;
+
+    static const char *const optional[] = { "scopes", "expires", "accepted" };
+    static const char *const needed[] = { "status", "digest", "name",
+                                          "member", "tenant", "updated",
+                                          "version" };
+
+    (void) state;
+
+    decode(&whole, record_pairs, PAIRS, &rc, error);
+    assert_int_equal(
+        decode_brief(&brief, NULL, NULL, APIKEY_BRIEF_FIELDS, error), 0);
+
+    assert_string_equal(brief.id, whole.id);
+    assert_int_equal(brief.status, whole.status);
+    assert_memory_equal(brief.digest, whole.digest, sizeof(brief.digest));
+    assert_string_equal(brief.name, whole.name);
+    assert_string_equal(brief.member, whole.member);
+    assert_string_equal(brief.tenant, whole.tenant);
+    assert_string_equal(brief.scopes, whole.scopes);
+    assert_int_equal(brief.expires, whole.expires);
+    assert_int_equal(brief.updated, whole.updated);
+    assert_int_equal(brief.version, whole.version);
+    assert_int_equal(brief.accepted_count, 2);
+    assert_string_equal(brief.reason, "");
+
+    for (i = 0; i < sizeof(optional) / sizeof(optional[0]); i++) {
+        assert_int_equal(decode_brief(&brief, optional[i], NULL,
+                                      APIKEY_BRIEF_FIELDS, error),
+                         0);
+    }
+
+    for (i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
+        assert_int_equal(
+            decode_brief(&brief, needed[i], NULL, APIKEY_BRIEF_FIELDS, error),
+            -1);
+        snprintf(missing, sizeof(missing), "the field %s is missing",
+                 needed[i]);
+        assert_string_equal(error, missing);
+    }
+
+    assert_int_equal(
+        decode_brief(&brief, "id", NULL, APIKEY_BRIEF_FIELDS, error), -1);
+    assert_string_equal(error, "it is listed but has no record");
+    assert_int_equal(
+        decode_brief(&brief, NULL, "name", APIKEY_BRIEF_FIELDS, error), -1);
+    assert_non_null(strstr(error, "the value of the field name"));
+    assert_int_equal(
+        decode_brief(&brief, NULL, NULL, APIKEY_BRIEF_FIELDS - 1, error), -1);
+}
+
+
 static void
 test_record(void **state)
 {
@@ -650,6 +744,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_record),
+        cmocka_unit_test(test_brief),
         cmocka_unit_test(test_record_unknown_field),
         cmocka_unit_test(test_record_missing),
         cmocka_unit_test(test_record_twice),
