@@ -78,6 +78,8 @@ sub row {
 
     close $wait;
     $sub->();
+    Apikey::Process::wait_for(sub { $e->redis->meta->{version} - $from > 10 },
+                              20, 'changes');
     close $go_on;
     waitpid $pid, 0;
 

@@ -1,8 +1,8 @@
 /*
  * Copyright (C) 2026 the ngx_http_apikey_module authors
  *
- * One generation as its writer holds it: its file, its blocks, and the only
- * code that stores into slots.  For write.c.
+ * One generation as its writer holds it: its file and its blocks.  What is in
+ * them is slots.h's.  For write.c.
  */
 
 #ifndef APIKEY_TABLE_GENERATION_H
@@ -29,13 +29,6 @@ typedef struct {
     uint8_t              epoch[APIKEY_EPOCH_LEN];
     char                 error[APIKEY_WRITE_ERROR_LEN];
 } apikey_gen_t;
-
-/* How a put may change a generation. */
-typedef enum {
-    APIKEY_PUT_ALL,     /* as the change says */
-    APIKEY_PUT_STRICTER /* only to refuse more: an old view, maybe of another
-                           history */
-} apikey_put_mode_t;
 
 
 /*
@@ -79,39 +72,11 @@ apikey_write_t apikey_gen_release(apikey_gen_t *gen);
 /* Unmaps and closes, all blocks at once. */
 void apikey_gen_drop(apikey_gen_t *gen);
 
-/*
- * Applies one key's state.  FULL: no room.  If a newer change would bring a
- * revoked key back, it stays revoked, and *held says by which revocation.
- * *changed is set to 1 if readers see something new.  With `grow`, the record
- * area of a generation that is not sealed yet is extended as needed.
- */
-apikey_write_t apikey_gen_put(apikey_gen_t *gen, const apikey_put_t *put,
-                              apikey_put_mode_t mode, int grow,
-                              apikey_table_revocation_t *held, int *changed);
+/* Extends the record area of a generation that no reader has yet; the mapping
+   may move. */
+apikey_write_t apikey_gen_extend(apikey_gen_t *gen);
 
-/* Copies the key in slot i of `from` into `to`, if it holds one. */
-apikey_write_t
-apikey_gen_carry(apikey_gen_t *to, const apikey_gen_t *from, uint64_t i);
-
-/* What the slot i holds revoked: 1, or 0 if it holds no revoked key.
-   *record is its record, or NULL if that is damaged, of *size bytes. */
-int
-apikey_gen_revoked(const apikey_gen_t *gen, uint64_t i, apikey_held_t *held,
-                   const unsigned char **record, uint64_t *size);
-
-/* 1 if the generation has this digest, and not as revoked. */
-int apikey_gen_alive(const apikey_gen_t *gen,
-                     const uint8_t digest[static APIKEY_TABLE_DIGEST_LEN]);
-
-/*
- * Makes a key revoked that was seen so elsewhere; record as above.  version is
- * what later changes of it are compared with if `to` has not got it.  Sets
- * *has to what `to` said of it before, held->id to what it calls the key if
- * it had it alive, and *known to 1 if it held to this very revocation.
- */
-apikey_write_t
-apikey_gen_hold(apikey_gen_t *to, apikey_held_t *held, uint64_t version,
-                const unsigned char *record, uint64_t size,
-                apikey_status_t *has, int *known);
+/* Leaves a sentence in gen->error: what, and the errno. */
+apikey_write_t apikey_gen_error(apikey_gen_t *gen, const char *what, int err);
 
 #endif /* APIKEY_TABLE_GENERATION_H */

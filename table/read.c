@@ -176,7 +176,7 @@ find(apikey_table_t *table, const uint64_t digest[static 4],
     for (n = 0; n < APIKEY_PROBES_MAX && n < table->slots; n++) {
         s = &table->slot[i];
 
-        /* pairs with the release in set_state(): digest and record are
+        /* pairs with the release in apikey_slot_set(): digest and record are
            there too */
         *state = load(&s->state);
 

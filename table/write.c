@@ -6,9 +6,11 @@
  */
 
 #include "write.h"
+#include "carry.h"
 #include "directory.h"
 #include "failpoint.h"
 #include "generation.h"
+#include "slots.h"
 
 #include <stdio.h>
 #include <stdlib.h>
