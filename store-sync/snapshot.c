@@ -7,8 +7,10 @@
  * The steps: apikey_meta says how many keys to make room for; once there is
  * room, the first page says where to follow from; each page is asked for
  * ahead of the records of the one before it, so that the store is never idle
- * and no more than two pages are under way.  Redis takes a page and its records
- * in one go: with many in a page, whoever revokes a key waits for all of them.
+ * and no more than two pages are under way.  Whoever revokes a key meanwhile
+ * waits for what Redis serves of this connection in one go: the ids of a page,
+ * or what it reads at once, some hundred of the records' commands.  With few in
+ * a page it would be less, but then Redis and we would wait for each other.
  */
 
 #include "state.h"

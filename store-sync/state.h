@@ -40,7 +40,7 @@
 #include "table/write.h"
 #include "window.h"
 
-#define APIKEY_SNAPSHOT_PAGE 100 /* key ids a page; see snapshot.c */
+#define APIKEY_SNAPSHOT_PAGE 500 /* key ids a page; see snapshot.c */
 #define APIKEY_SNAPSHOT_RING (4 * APIKEY_SNAPSHOT_PAGE)
 
 typedef enum {

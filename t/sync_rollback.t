@@ -22,7 +22,7 @@ my $r     = Apikey::Redis->start;
 $r->load_library->init(lease => 3000);
 
 # more than a page of them: the records of the last come after the log was asked
-my @keys = map { $r->create(digest => sha256_hex("k$_"), status => 'disabled') } 1 .. 250;
+my @keys = map { $r->create(digest => sha256_hex("k$_"), status => "disabled") } 1 .. 600;
 my $key  = $keys[-1];
 
 sub touch {
