@@ -71,7 +71,7 @@ put(char **fields)
 {
     int          i;
     unsigned     byte;
-    apikey_put_t change;
+    apikey_put_t change = { 0 };
 
     for (i = 0; i < APIKEY_TABLE_DIGEST_LEN; i++) {
         byte = 0;
