@@ -131,9 +131,7 @@ $e->ctl->ok('revoke', '--yes', $revoked->{id});
 $e->wait_status($revoked, 401, 'revoked');
 
 sub acked {
-    my %edge = @{ $e->redis->ok('HGETALL', '{apikey}:edges') };
-
-    return ($edge{'edge-1'} // '') =~ /"version":"(\d+)"/ ? $1 : 0;
+    return $e->redis->acked('edge-1');
 }
 
 # Changes arrive and are acknowledged, and not one answer is stale or wrong, for

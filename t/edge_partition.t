@@ -114,9 +114,7 @@ $_->{daemon}->wait_ready for @edge;
 sub acked {
     my ($client, $edge) = @_;
 
-    my %edge = @{ $client->ok('HGETALL', "$STORE:edges") };
-
-    return ($edge{"edge$edge->{i}"} // '') =~ /"version":"(\d+)"/ ? $1 : 0;
+    return $client->acked("edge$edge->{i}");
 }
 
 # One key is revoked in each; when the store had answered, when the edge was

@@ -29,9 +29,7 @@ my $d    = Apikey::Daemon->start(redis => $r, edge => 'edge');
 $d->wait_ready;
 
 sub acked {
-    my %edge = @{ $r->ok('HGETALL', "$STORE:edges") };
-
-    return ($edge{edge} // '') =~ /"version":"(\d+)"/ ? $1 : 0;
+    return $r->acked('edge');
 }
 
 sub wait_acked {

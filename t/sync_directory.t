@@ -26,9 +26,7 @@ $r->load_library->init(lease => $LEASE);
 my @keys = map { $r->create(digest => sha256_hex("k$_")) } 1 .. 5;
 
 sub acked {
-    my %edge = @{ $r->ok('HGETALL', "$STORE:edges") };
-
-    return ($edge{edge} // '') =~ /"version":"(\d+)"/ ? $1 : 0;
+    return $r->acked('edge');
 }
 
 # ---- two daemons ------------------------------------------------------------------

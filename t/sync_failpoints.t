@@ -115,9 +115,7 @@ sub revoke { return $r->set_status(id($key{ $_[0] }), 'revoked') }
 sub forget { return $r->ok('DEBUG', 'RELOAD', 'NOSAVE') }
 
 sub acked {
-    my %edge = @{ $r->ok('HGETALL', "$STORE:edges") };
-
-    return ($edge{edge} // '') =~ /"version":"(\d+)"/ ? $1 : 0;
+    return $r->acked('edge');
 }
 
 sub is_acked { return acked() >= $r->meta->{version} }

@@ -47,9 +47,7 @@ $_->wait_ready for values %daemon;
 sub acked {
     my ($edge) = @_;
 
-    my %edge = @{ $r->ok('HGETALL', "$STORE:edges") };
-
-    return ($edge{$edge} // '') =~ /"version":"(\d+)"/ ? $1 : 0;
+    return $r->acked($edge);
 }
 
 sub wait_healthy {

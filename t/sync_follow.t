@@ -59,9 +59,7 @@ is $d->control->{pid}, $d->pid, 'the control page names the daemon';
 # ---- following -----------------------------------------------------------------
 
 sub acked {
-    my %edge = @{ $r->ok('HGETALL', '{apikey}:edges') };
-
-    return ($edge{e1} // '') =~ /"version":"(\d+)"/ ? $1 : 0;
+    return $r->acked('e1');
 }
 
 sub wait_acked {

@@ -33,9 +33,7 @@ sub renewed_by {
 }
 
 sub acked {
-    my %edge = @{ $r->ok('HGETALL', "$STORE:edges") };
-
-    return ($edge{e1} // '') =~ /"version":"(\d+)"/ ? $1 : 0;
+    return $r->acked('e1');
 }
 
 # ---- a restart on the same table waits for nothing -----------------------------

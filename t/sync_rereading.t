@@ -47,9 +47,7 @@ sub create {
 }
 
 sub acked {
-    my %edge = @{ $r->ok('HGETALL', "$STORE:edges") };
-
-    return ($edge{edge} // '') =~ /"version":"(\d+)"/ ? $1 : 0;
+    return $r->acked('edge');
 }
 
 create(1, $KEYS);

@@ -27,9 +27,7 @@ my $d = Apikey::Daemon->start(redis => $r, edge => 'e1');
 $d->wait_ready;
 
 sub acked {
-    my %edge = @{ $r->ok('HGETALL', "$STORE:edges") };
-
-    return ($edge{e1} // '') =~ /"version":"(\d+)"/ ? $1 : 0;
+    return $r->acked('e1');
 }
 
 # Until the edge has acknowledged the store's head, and its lease is live.

@@ -48,9 +48,7 @@ sub rebooted {
 }
 
 sub acked {
-    my %edge = @{ $r->ok('HGETALL', "$STORE:edges") };
-
-    return ($edge{e1} // '') =~ /"version":"(\d+)"/ ? $1 : 0;
+    return $r->acked('e1');
 }
 
 sub wait_acked {

@@ -101,9 +101,7 @@ sub digest { return sha256_hex("key $_[0]") }
 sub revoke { return $r->set_status(id($_[0]), 'revoked') }
 
 sub acked {
-    my %edge = @{ $r->ok('HGETALL', "$STORE:edges") };
-
-    return ($edge{edge} // '') =~ /"version":"(\d+)"/ ? $1 : 0;
+    return $r->acked('edge');
 }
 
 sub wait_acked {

@@ -153,9 +153,7 @@ sub toggle {
 sub acked {
     my ($self) = @_;
 
-    my %edge = @{ $self->{redis}->ok('HGETALL', "$STORE:edges") };
-
-    return ($edge{e1} // '') =~ /"version":"(\d+)"/ ? $1 : 0;
+    return $self->{redis}->acked('e1');
 }
 
 1;

@@ -7,6 +7,7 @@ package Apikey::Redis;
 #   $r->member('mem_1', tenant => 'ten_1');
 #   my $key = $r->create(name => 'ci');        # { id, version, epoch, ... }
 #   $r->set_status($key->{id}, 'revoked');
+#   $r->acked('edge-1');                       # the version it acknowledged
 #   my $reply = $r->call('FCALL', ...);        # an error is an object
 #   my $value = $r->ok('GET', 'x');            # an error dies
 #
@@ -234,6 +235,13 @@ sub set_status {
 
 sub meta { return $_[0]->fcall_hash('meta') }
 
+# The version that an edge has acknowledged; 0: none.
+sub acked {
+    my ($self, $edge) = @_;
+
+    return $self->client->acked($edge);
+}
+
 # Of all that the server holds: equal before and after if nothing changed.
 sub fingerprint { return $_[0]->ok('DEBUG', 'DIGEST') }
 
@@ -326,6 +334,15 @@ sub ok {
     }
 
     return $reply;
+}
+
+# See Apikey::Redis.
+sub acked {
+    my ($self, $edge) = @_;
+
+    my $renewal = $self->ok('HGET', "$Apikey::Redis::STORE:edges", $edge);
+
+    return ($renewal // '') =~ /"version":"(\d+)"/ ? $1 : 0;
 }
 
 # The next reply or pushed message; undef if none came in time.
