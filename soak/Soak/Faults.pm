@@ -309,15 +309,21 @@ $FAULT{reload} = {
     tick   => sub {
         my ($round, $step) = @_;
 
-        $round->edge($step)->nginx->process->signal('HUP');
+        my $nginx = $round->edge($step)->nginx;
+
+        $step->{before} = { map { $_ => 1 } $nginx->children };
+        $nginx->process->signal('HUP');
     },
     end => sub { 1 },
 
-    # until the last workers of before are gone
+    # until the last workers of before are gone, and not only until they are
+    # counted before nginx has taken the signal
     mended => sub {
         my ($round, $step) = @_;
 
-        return $round->edge($step)->nginx->children == 2;
+        my @workers = $round->edge($step)->nginx->children;
+
+        return @workers == 2 && !grep { $step->{before}{$_} } @workers;
     },
 };
 
